@@ -102,12 +102,13 @@ func (w *wire) event(origin Origin, ts int64) Event {
 		TokenAlg: w.TokenAlg, TokenKid: w.TokenKid, TokenIss: w.TokenIss, TokenAud: w.TokenAud,
 		TokenExpState: w.TokenExpState, TokenBound: w.TokenBound,
 		TLSVersion: w.TLSVersion, TLSFP: w.TLSFP, MTLSSubject: w.MTLSSubject, Upstream: w.Upstream,
-		Headers: sorted(w.Headers), Labels: sorted(w.Labels), Redactions: w.Redactions, Quality: w.Quality,
+		Headers: SortLabels(w.Headers), Labels: SortLabels(w.Labels), Redactions: w.Redactions, Quality: w.Quality,
 		Actor: w.Actor, Credential: w.Credential,
 	}
 }
 
-func sorted(m map[string]string) []Label {
+// SortLabels turns a map into labels in the order of their names; nil for none.
+func SortLabels(m map[string]string) []Label {
 	if len(m) == 0 {
 		return nil
 	}

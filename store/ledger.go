@@ -1,0 +1,203 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/ClickHouse/ch-go/proto"
+	"github.com/ClickHouse/clickhouse-go/v2"
+
+	"gatehouse/ingest/event"
+)
+
+// Ledger is where events go: audit.events, with audit.dead_letters beside it.
+//
+// Append writes a batch as exactly one native block per table, under a token
+// made of the batch's exact range of offsets. A batch whose range was stored
+// before is not stored again, whatever happened in between: a retry in this
+// process, a takeover by another, a restart of ClickHouse.
+type Ledger struct {
+	db     *DB
+	blocks sync.Pool
+	insert string
+}
+
+// Ledger returns the ledger of db.
+func (db *DB) Ledger() *Ledger {
+	l := &Ledger{db: db}
+	l.blocks.New = func() any { return newBlock() }
+	b := newBlock()
+	names := make([]string, len(b.columns))
+	for i, c := range b.columns {
+		names[i] = quoteName(c.name)
+	}
+	l.insert = "INSERT INTO audit.events (" + strings.Join(names, ", ") + ")"
+	return l
+}
+
+// quoteName quotes a column name; a nested one has a dot in it.
+func quoteName(name string) string { return "`" + name + "`" }
+
+// Append makes the batch durable. On return without an error every event and
+// every rejection of it is stored, exactly once. On an error the outcome is
+// unknown: append the same range with the same contents again.
+func (l *Ledger) Append(ctx context.Context, b event.Batch) error {
+	start := l.db.now()
+	token := b.Range.Token()
+	if err := l.appendEvents(ctx, b.Events, token); err != nil {
+		return fmt.Errorf("append events of %s: %w", b.Range, err)
+	}
+	if err := l.appendRejected(ctx, b.Rejected, token); err != nil {
+		return fmt.Errorf("append dead letters of %s: %w", b.Range, err)
+	}
+	l.db.metrics.inserted(len(b.Events), len(b.Rejected), l.db.now().Sub(start))
+	return nil
+}
+
+func (l *Ledger) appendEvents(ctx context.Context, events []event.Event, token string) error {
+	if len(events) == 0 {
+		return nil
+	}
+	b := l.blocks.Get().(*block)
+	defer l.blocks.Put(b)
+	b.reset()
+	b.ingestedAt = l.db.now()
+	for i := range events {
+		b.add(&events[i])
+	}
+	return l.db.insertBlock(ctx, l.insert, token, b.encode)
+}
+
+const insertRejected = `INSERT INTO audit.dead_letters
+(kafka_topic, kafka_partition, kafka_offset, kafka_index, at, gateway, reason, size, ingested_at)`
+
+func (l *Ledger) appendRejected(ctx context.Context, rejected []event.Rejection, token string) error {
+	if len(rejected) == 0 {
+		return nil
+	}
+	now := l.db.now()
+	return l.db.insertBlock(ctx, insertRejected, token+":d", func(buf *proto.Buffer) error {
+		return encodeRejected(buf, rejected, now)
+	})
+}
+
+func encodeRejected(buf *proto.Buffer, rejected []event.Rejection, now time.Time) error {
+	var (
+		topic, gateway, reason = new(proto.ColStr).LowCardinality(), new(proto.ColStr).LowCardinality(), new(proto.ColStr).LowCardinality()
+		partition, index       proto.ColInt32
+		offset, at, ingested   proto.ColInt64
+		size                   proto.ColUInt64
+	)
+	for _, r := range rejected {
+		topic.Append(r.Origin.Topic)
+		partition.Append(r.Origin.Partition)
+		offset.Append(r.Origin.Offset)
+		index.Append(r.Origin.Index)
+		at.Append(r.At)
+		gateway.Append(r.Gateway)
+		reason.Append(string(r.Reason))
+		size.Append(uint64(r.Size))
+		ingested.Append(now.UnixMilli())
+	}
+	input := []proto.InputColumn{
+		{Name: "kafka_topic", Data: topic},
+		{Name: "kafka_partition", Data: &partition},
+		{Name: "kafka_offset", Data: &offset},
+		{Name: "kafka_index", Data: &index},
+		{Name: "at", Data: typed{&at, "DateTime64(6, 'UTC')"}},
+		{Name: "gateway", Data: gateway},
+		{Name: "reason", Data: reason},
+		{Name: "size", Data: &size},
+		{Name: "ingested_at", Data: typed{&ingested, "DateTime64(3, 'UTC')"}},
+	}
+	return proto.Block{Columns: len(input), Rows: len(rejected)}.EncodeRawBlock(buf, blockRevision, input)
+}
+
+// insertSettings pins what exactly-once and one block per insert rest on: the
+// defaults of these moved between ClickHouse 25.9 and 26.2.
+//
+// max_partitions_per_insert_block is lifted because a batch of old log lines may
+// span more days than the default of 100 allows; such an insert is several parts
+// and not atomic, but the token repairs it on retry.
+func insertSettings(token string) clickhouse.Settings {
+	return clickhouse.Settings{
+		"async_insert":               0,
+		"insert_deduplicate":         1,
+		"insert_deduplication_token": token,
+		"deduplicate_blocks_in_dependent_materialized_views": 1,
+		"max_insert_block_size":                              strconv.Itoa(maxBlockRows),
+		"min_insert_block_size_rows":                         strconv.Itoa(maxBlockRows),
+		"min_insert_block_size_bytes":                        strconv.Itoa(maxBlockBytes),
+		"max_partitions_per_insert_block":                    0,
+	}
+}
+
+// Limits of one insert: below them ClickHouse makes one block of it. A batch is
+// kept far smaller (see ingest).
+const (
+	maxBlockRows  = 1 << 20
+	maxBlockBytes = 256 << 20
+)
+
+// insertBlock sends one native block under a token and waits until it is stored.
+func (db *DB) insertBlock(ctx context.Context, sql, token string, encode func(*proto.Buffer) error) error {
+	var buf proto.Buffer
+	if err := encode(&buf); err != nil {
+		return fmt.Errorf("encode block: %w", err)
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, db.timeout, fmt.Errorf("ClickHouse did not acknowledge the insert in %s", db.timeout))
+	defer cancel()
+	ctx = clickhouse.Context(ctx, clickhouse.WithSettings(insertSettings(token)))
+	if err := db.conn.InsertFormat(ctx, "Native", sql, buf.Reader()); err != nil {
+		db.metrics.failed(errorCode(err))
+		return describe(ctx, err)
+	}
+	return nil
+}
+
+// errorCode is the ClickHouse code of an error, or 0 for one of the transport.
+func errorCode(err error) int32 {
+	var ex *clickhouse.Exception
+	if errors.As(err, &ex) {
+		return ex.Code
+	}
+	return 0
+}
+
+// Permanent says whether an error of Append will repeat however often the same
+// batch is tried: the statement itself is refused. Everything else (timeouts,
+// connections, memory, too many parts) is worth retrying.
+func Permanent(err error) bool {
+	switch errorCode(err) {
+	case codeUnknownTable, codeUnknownDatabase, codeWrongPassword, codeRequiredPassword,
+		codeAuthenticationFailed, codeViolatedConstraint, codeTypeMismatch, codeNoSuchColumn, codeAccessDenied:
+		return true
+	}
+	return false
+}
+
+// Codes of refusals that no retry changes.
+const (
+	codeNoSuchColumn = 16
+	codeTypeMismatch = 53
+	codeAccessDenied = 497
+)
+
+// Stored counts the events and dead letters of a range that are stored: what a
+// takeover compares with what it is about to replay.
+func (l *Ledger) Stored(ctx context.Context, r event.Range) (events, rejected uint64, err error) {
+	const sql = `SELECT
+ (SELECT count() FROM audit.events WHERE kafka_topic = ? AND kafka_partition = ? AND kafka_offset BETWEEN ? AND ?),
+ (SELECT count() FROM audit.dead_letters WHERE kafka_topic = ? AND kafka_partition = ? AND kafka_offset BETWEEN ? AND ?)`
+	args := []any{r.Topic, r.Partition, r.First, r.Last}
+	row := l.db.conn.QueryRow(ctx, sql, append(args, args...)...)
+	if err := row.Scan(&events, &rejected); err != nil {
+		return 0, 0, fmt.Errorf("count stored rows of %s: %w", r, describe(ctx, err))
+	}
+	return events, rejected, nil
+}
