@@ -207,3 +207,18 @@ WHERE database = 'audit' AND name IN ('events', 'dead_letters')`)
 	}
 	return nil
 }
+
+// Pending lists what Migrate would apply, and changes nothing: on a database
+// without any schema that is every file.
+func (db *DB) Pending(ctx context.Context) ([]Migration, error) {
+	var tables uint64
+	const sql = "SELECT count() FROM system.tables WHERE database = 'audit' AND name = 'schema_migrations'"
+	if err := db.conn.QueryRow(ctx, sql).Scan(&tables); err != nil {
+		return nil, fmt.Errorf("look for the schema: %w", describe(ctx, err))
+	}
+	if tables == 0 {
+		return loadMigrations(schemaFiles)
+	}
+	all, err := db.Migrations(ctx)
+	return slices.DeleteFunc(all, func(m Migration) bool { return m.Applied }), err
+}
