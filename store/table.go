@@ -3,6 +3,8 @@ package store
 import (
 	"context"
 	"fmt"
+	"reflect"
+	"strings"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
 )
@@ -11,9 +13,10 @@ import (
 // to columns by `ch:"column_name"` tags. It is for the low-volume tables:
 // findings, incident log, deliveries.
 type Table[T any] struct {
-	db   *DB
-	name string
-	key  func(T) string
+	db      *DB
+	name    string
+	columns string
+	key     func(T) string
 }
 
 // NewTable is the table audit.name. When key is not nil it names each row:
@@ -21,7 +24,20 @@ type Table[T any] struct {
 // deduplication window of the last 10,000 inserts). Every row is then an insert
 // of its own, so key is for rows that come by the handful.
 func NewTable[T any](db *DB, name string, key func(T) string) *Table[T] {
-	return &Table[T]{db: db, name: Database + "." + name, key: key}
+	return &Table[T]{db: db, name: Database + "." + name, columns: columnsOf[T](), key: key}
+}
+
+// columnsOf lists the tagged columns of T. Columns of the table that T does not
+// have keep their defaults.
+func columnsOf[T any]() string {
+	var names []string
+	t := reflect.TypeFor[T]()
+	for i := range t.NumField() {
+		if name := t.Field(i).Tag.Get("ch"); name != "" {
+			names = append(names, quoteName(name))
+		}
+	}
+	return strings.Join(names, ", ")
 }
 
 // Append makes the rows durable, in order. On an error some may be stored.
@@ -44,7 +60,7 @@ func (t *Table[T]) insert(ctx context.Context, token string, rows []T) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, t.db.timeout, fmt.Errorf("ClickHouse did not acknowledge the insert in %s", t.db.timeout))
 	defer cancel()
 	ctx = clickhouse.Context(ctx, clickhouse.WithSettings(insertSettings(token)))
-	batch, err := t.db.conn.PrepareBatch(ctx, "INSERT INTO "+t.name)
+	batch, err := t.db.conn.PrepareBatch(ctx, fmt.Sprintf("INSERT INTO %s (%s)", t.name, t.columns))
 	if err != nil {
 		return fmt.Errorf("append to %s: %w", t.name, describe(ctx, err))
 	}
@@ -65,7 +81,7 @@ func (t *Table[T]) insert(ctx context.Context, token string, rows []T) error {
 // SQL with ? for args, and is not for text from people.
 func (t *Table[T]) All(ctx context.Context, where string, args ...any) ([]T, error) {
 	var rows []T
-	if err := t.db.conn.Select(ctx, &rows, "SELECT * FROM "+t.name+" WHERE "+where, args...); err != nil {
+	if err := t.db.conn.Select(ctx, &rows, fmt.Sprintf("SELECT %s FROM %s WHERE %s", t.columns, t.name, where), args...); err != nil {
 		return nil, fmt.Errorf("read %s: %w", t.name, describe(ctx, err))
 	}
 	return rows, nil
