@@ -1,0 +1,157 @@
+package rules
+
+import (
+	"slices"
+	"strconv"
+
+	"gatehouse/ingest/event"
+)
+
+// Field is one name of the expression language.
+type Field struct {
+	Name string
+	Type string // text, number, list, map, objects
+	Doc  string
+	// SQL is the expression over audit.events that gives the same value.
+	SQL string
+	// Column says that SQL is a column of its own.
+	Column bool
+
+	text func(*event.Event) string // nil unless the field can be a group key
+}
+
+// Text is the field's value as text, "" when it is absent. It panics for fields
+// that are lists or maps; [Field.Key] says which are not.
+func (f *Field) Text(ev *event.Event) string { return f.text(ev) }
+
+// Key says whether the field has a single value, and so can be in group_by.
+func (f *Field) Key() bool { return f.text != nil }
+
+// Fields lists the names of the language in the order of the event.
+func Fields() []Field { return slices.Clone(fields) }
+
+func fieldByName(name string) (*Field, bool) {
+	i := slices.IndexFunc(fields, func(f Field) bool { return f.Name == name })
+	if i < 0 {
+		return nil, false
+	}
+	return &fields[i], true
+}
+
+func fieldNames() []string {
+	names := make([]string, len(fields))
+	for i := range fields {
+		names[i] = fields[i].Name
+	}
+	return names
+}
+
+var fields = []Field{
+	text("kind", func(e *event.Event) string { return string(e.Kind) }),
+	number("ts", func(e *event.Event) int64 { return e.TS }),
+	text("ts_src", func(e *event.Event) string { return string(e.TSSrc) }),
+	text("gateway", func(e *event.Event) string { return e.Gateway }),
+	text("gateway_id", func(e *event.Event) string { return e.GatewayID }),
+	text("tenant", func(e *event.Event) string { return e.Tenant }),
+	text("request_id", func(e *event.Event) string { return e.RequestID }),
+	text("trace_id", func(e *event.Event) string { return e.TraceID }),
+	text("method", func(e *event.Event) string { return e.Method }),
+	text("scheme", func(e *event.Event) string { return e.Scheme }),
+	text("http_version", func(e *event.Event) string { return e.HTTPVersion }),
+	text("host", func(e *event.Event) string { return e.Host }),
+	text("path", func(e *event.Event) string { return e.Path }),
+	text("query", func(e *event.Event) string { return e.Query }),
+	text("route", func(e *event.Event) string { return e.Route }),
+	text("route_src", func(e *event.Event) string { return string(e.RouteSrc) }),
+	text("route_id", func(e *event.Event) string { return e.RouteID }),
+	text("service", func(e *event.Event) string { return e.Service }),
+	text("api_version", func(e *event.Event) string { return e.APIVersion }),
+	text("data_class", func(e *event.Event) string { return string(e.DataClass) }),
+	many("objects", "objects"),
+	number("status", func(e *event.Event) int64 { return int64(e.Status) }),
+	number("upstream_status", func(e *event.Event) int64 { return int64(e.UpstreamStatus) }),
+	text("outcome", func(e *event.Event) string { return string(e.Outcome) }),
+	text("error_reason", func(e *event.Event) string { return e.ErrorReason }),
+	number("req_bytes", func(e *event.Event) int64 { return e.ReqBytes }),
+	number("resp_bytes", func(e *event.Event) int64 { return e.RespBytes }),
+	text("bytes_scope", func(e *event.Event) string { return string(e.BytesScope) }),
+	number("latency_us", func(e *event.Event) int64 { return e.LatencyUS }),
+	number("upstream_latency_us", func(e *event.Event) int64 { return e.UpstreamLatencyUS }),
+	{Name: "client_ip", Type: "text", SQL: "toString(client_ip)", text: clientIP},
+	text("client_host", func(e *event.Event) string { return e.ClientHost }),
+	text("client_net", func(e *event.Event) string { return e.ClientNet }),
+	{Name: "client_asn", Type: "number or nil", SQL: "toString(client_asn)", text: asn},
+	text("client_as_org", func(e *event.Event) string { return e.ClientASOrg }),
+	text("client_country", func(e *event.Event) string { return e.ClientCountry }),
+	{Name: "peer_ip", Type: "text", SQL: "toString(peer_ip)", text: peerIP},
+	many("xff", "list of text"),
+	text("user_agent", func(e *event.Event) string { return e.UserAgent }),
+	text("ua_family", func(e *event.Event) string { return e.UAFamily }),
+	text("referer", func(e *event.Event) string { return e.Referer }),
+	text("auth_type", func(e *event.Event) string { return string(e.AuthType) }),
+	text("principal", func(e *event.Event) string { return e.Principal }),
+	text("client_id", func(e *event.Event) string { return e.ClientID }),
+	text("credential_id", func(e *event.Event) string { return e.CredentialID }),
+	text("token_fp", func(e *event.Event) string { return e.TokenFP }),
+	text("session_fp", func(e *event.Event) string { return e.SessionFP }),
+	text("fp_key_id", func(e *event.Event) string { return e.FPKeyID }),
+	text("token_alg", func(e *event.Event) string { return e.TokenAlg }),
+	text("token_kid", func(e *event.Event) string { return e.TokenKid }),
+	text("token_iss", func(e *event.Event) string { return e.TokenIss }),
+	text("token_aud", func(e *event.Event) string { return e.TokenAud }),
+	text("token_exp_state", func(e *event.Event) string { return e.TokenExpState }),
+	text("token_bound", func(e *event.Event) string { return e.TokenBound }),
+	text("tls_version", func(e *event.Event) string { return e.TLSVersion }),
+	text("tls_fp", func(e *event.Event) string { return e.TLSFP }),
+	text("mtls_subject", func(e *event.Event) string { return e.MTLSSubject }),
+	text("upstream", func(e *event.Event) string { return e.Upstream }),
+	many("headers", "map of text"),
+	many("labels", "map of text"),
+	many("redactions", "list of text"),
+	many("quality", "list of text"),
+	text("actor", func(e *event.Event) string { return e.Actor }),
+	text("credential", func(e *event.Event) string { return e.Credential }),
+
+	{Name: "endpoint", Type: "text", Doc: "route where one is known, else path", SQL: "if(route != '', route, path)", text: endpoint},
+	{Name: "object", Type: "text", Doc: "ref of the last of objects: the innermost thing that the call named", SQL: "objects[-1].ref", text: object},
+	{Name: "ua_class", Type: "text", Doc: "bot, tool, mobile, browser or other, from the user agent; \"\" without one", text: uaClass},
+	{Name: "ip_version", Type: "number", Doc: "4, 6, or 0 without an address", text: func(e *event.Event) string { return strconv.Itoa(ipVersion(e)) }},
+	{Name: "hour", Type: "number", Doc: "hour of the day, UTC", SQL: "toHour(ts)", text: func(e *event.Event) string { return strconv.Itoa(hour(e)) }},
+	{Name: "weekday", Type: "number", Doc: "day of the week, UTC, 0 = Sunday", SQL: "toDayOfWeek(ts) % 7", text: func(e *event.Event) string { return strconv.Itoa(weekday(e)) }},
+}
+
+func text(name string, get func(*event.Event) string) Field {
+	return Field{Name: name, Type: "text", SQL: name, Column: true, text: get}
+}
+
+func number(name string, get func(*event.Event) int64) Field {
+	return Field{Name: name, Type: "number", SQL: "toString(" + name + ")", Column: true, text: func(e *event.Event) string {
+		n := get(e)
+		if n == event.Absent {
+			return ""
+		}
+		return strconv.FormatInt(n, 10)
+	}}
+}
+
+func many(name, kind string) Field { return Field{Name: name, Type: kind, SQL: name, Column: true} }
+
+func asn(e *event.Event) string {
+	if e.ClientASN == 0 {
+		return ""
+	}
+	return strconv.FormatUint(uint64(e.ClientASN), 10)
+}
+
+// Describe is the field's meaning in a few words.
+func (f *Field) Describe() string {
+	if f.Doc != "" {
+		return f.Doc
+	}
+	for _, ef := range event.Fields() {
+		if ef.Name == f.Name {
+			return ef.Doc
+		}
+	}
+	return ""
+}
