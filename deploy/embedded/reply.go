@@ -1,0 +1,156 @@
+package embedded
+
+import (
+	"compress/gzip"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+)
+
+// reply writes the answer to one request. Nothing is sent before the first
+// output, so an early exception still has its own status.
+type reply struct {
+	w        http.ResponseWriter
+	out      io.Writer
+	close    func() error
+	identity engineIdentity
+	format   string
+	prefix   []byte // goes before each Native block
+	tag      string // marks an exception in a stream that has begun
+	started  bool
+}
+
+func newReply(w http.ResponseWriter, req *request) *reply {
+	r := &reply{w: w, out: w, close: func() error { return nil }, format: req.format, tag: rand.Text()[:exceptionTagLen]}
+	w.Header().Set("X-ClickHouse-Query-Id", req.id)
+	w.Header().Set("X-ClickHouse-Timezone", "UTC")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	switch {
+	case req.compress:
+		r.out = &frameWriter{out: w}
+	case req.gzip:
+		zip := gzip.NewWriter(w)
+		r.out, r.close = zip, zip.Close
+		w.Header().Set("Content-Encoding", "gzip")
+	}
+	if blockRevision(req.revision) >= revisionBlockInfo {
+		r.prefix = blockInfo
+	}
+	return r
+}
+
+// exceptionTagLen is the length clients expect.
+const exceptionTagLen = 16
+
+func (r *reply) start() {
+	if r.started {
+		return
+	}
+	r.started = true
+	r.w.Header().Set("Content-Type", contentType(r.format))
+	r.w.Header().Set("X-ClickHouse-Format", r.format)
+	r.w.Header().Set("X-ClickHouse-Exception-Tag", r.tag)
+}
+
+// chunk sends a piece of the engine's output; in Native it is one block.
+func (r *reply) chunk(data []byte) error {
+	if r.format == "Native" && r.prefix != nil {
+		if err := r.write(r.prefix); err != nil {
+			return err
+		}
+	}
+	return r.write(data)
+}
+
+// write sends bytes as they are, but for the compression asked for.
+func (r *reply) write(data []byte) error {
+	r.start()
+	if _, err := r.out.Write(data); err != nil {
+		return fmt.Errorf("write response: %w", err)
+	}
+	return nil
+}
+
+// summary tells what the statement did, in a server's words.
+func (r *reply) summary(p progress) {
+	r.w.Header().Set("X-ClickHouse-Summary", fmt.Sprintf(
+		`{"read_rows":"%d","read_bytes":"%d","written_rows":"%d","written_bytes":"%d"}`,
+		p.readRows, p.readBytes, p.writtenRows, p.writtenBytes))
+}
+
+// finish ends the answer: with the exception if there was one, as status and
+// text before the first output and as a marked block after it. It returns err
+// if it is worth a log line.
+func (r *reply) finish(err error) error {
+	switch {
+	case err == nil:
+		return r.close()
+	case isGone(err):
+		return nil
+	case r.started:
+		return errors.Join(err, r.close(), r.exceptionBlock(err))
+	}
+	r.w.Header().Del("Content-Encoding")
+	r.w.Header().Set("Content-Type", "text/plain; charset=UTF-8")
+	r.w.Header().Set("X-ClickHouse-Exception-Code", strconv.Itoa(exceptionCode(err)))
+	if httpStatus(err) == http.StatusUnauthorized {
+		r.w.Header().Set("WWW-Authenticate", `Basic realm="gatehouse"`)
+	}
+	r.w.WriteHeader(httpStatus(err))
+	fmt.Fprintln(r.w, exceptionText(err))
+	return err
+}
+
+// exceptionBlock reports an exception inside a body that has begun. The tag was
+// announced in a header, so that data which looks like a block is not taken
+// for one.
+func (r *reply) exceptionBlock(err error) error {
+	text := exceptionText(err)
+	_, werr := fmt.Fprintf(r.w, "\r\n__exception__\r\n%s\r\n%s\n%d %s\r\n__exception__\r\n", r.tag, text, len(text), r.tag)
+	return werr
+}
+
+func exceptionCode(err error) int {
+	var e *engineError
+	if errors.As(err, &e) {
+		return e.code
+	}
+	return codeUnknownException
+}
+
+func exceptionText(err error) string {
+	var e *engineError
+	if errors.As(err, &e) {
+		return strings.TrimSpace(e.text)
+	}
+	return newEngineError(err.Error()).text
+}
+
+// contentType is what a server sends for an output format.
+func contentType(format string) string {
+	switch {
+	case strings.HasPrefix(format, "JSONEachRow"), strings.HasPrefix(format, "JSONCompactEachRow"):
+		return "application/x-ndjson; charset=UTF-8"
+	case strings.HasPrefix(format, "JSON"):
+		return "application/json; charset=UTF-8"
+	case strings.HasPrefix(format, "CSV"):
+		return "text/csv; charset=UTF-8; header=" + headerPresence(format)
+	case strings.HasPrefix(format, "TabSeparated"), strings.HasPrefix(format, "TSV"):
+		return "text/tab-separated-values; charset=UTF-8"
+	case format == "Native", format == "RowBinary", format == "Parquet", strings.HasPrefix(format, "Arrow"):
+		return "application/octet-stream"
+	default:
+		return "text/plain; charset=UTF-8"
+	}
+}
+
+func headerPresence(format string) string {
+	if strings.Contains(format, "WithNames") {
+		return "present"
+	}
+	return "absent"
+}
