@@ -390,4 +390,3 @@ func (r *reading) reason(rule *Rule) error {
 	rule.Reason = t
 	return nil
 }
-
