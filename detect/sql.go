@@ -16,12 +16,12 @@ func selectEvents(r *rules.Rule, entity []Field, first, last int64) string {
 	b.WriteString(timestamp(first) + " AND " + timestamp(last))
 	for i, f := range r.GroupBy {
 		switch {
-		case f.Type == "text":
-			fmt.Fprintf(&b, " AND %s = %s", f.SQL, Quote(entity[i].Value))
-		case entity[i].Value == "":
-			fmt.Fprintf(&b, " AND %s IS NULL", f.Name)
+		case entity[i].Value == "" && f.Name == "client_asn":
+			b.WriteString(" AND client_asn = 0")
+		case entity[i].Value == "" && f.Type == "number":
+			fmt.Fprintf(&b, " AND %s IS NULL", f.SQL)
 		default:
-			fmt.Fprintf(&b, " AND %s = %s", f.Name, Quote(entity[i].Value))
+			fmt.Fprintf(&b, " AND %s = %s", f.SQL, Quote(entity[i].Value))
 		}
 	}
 	b.WriteString(" ORDER BY ts, kafka_topic, kafka_partition, kafka_offset, kafka_index")

@@ -16,7 +16,7 @@ type Values struct {
 	Now, Usual, Peers []float64
 	Events            float64 // events in the window that matched when
 	Windows           float64 // completed windows that Usual was learned from
-	Others            float64 // windows of other entities that Peers was learned from
+	Others            float64 // other entities that Peers was learned from
 	Warm              bool    // the rule has watched for its learn time
 }
 
@@ -252,7 +252,7 @@ func (c *conditionCompiler) member(n *ast.MemberNode) (*term, *fault) {
 	if !ok1 || !ok2 || (of.Value != "usual" && of.Value != "peers") {
 		return nil, faultf(n, "want usual.<measure> or peers.<measure>")
 	}
-	if of.Value == "peers" && prop.Value == "windows" {
+	if of.Value == "peers" && prop.Value == "entities" {
 		return &term{leaf: func(v *Values) float64 { return v.Others }, number: true}, nil
 	}
 	i, f := c.index(n, prop.Value)

@@ -12,7 +12,8 @@ type Field struct {
 	Name string
 	Type string // text, number, list, map, objects
 	Doc  string
-	// SQL is the expression over audit.events that gives the same value.
+	// SQL is the expression over audit.events that gives the same value. Absent
+	// numbers are NULL there, except that an unknown client_asn is 0.
 	SQL string
 	// Column says that SQL is a column of its own.
 	Column bool
@@ -77,13 +78,13 @@ var fields = []Field{
 	text("bytes_scope", func(e *event.Event) string { return string(e.BytesScope) }),
 	number("latency_us", func(e *event.Event) int64 { return e.LatencyUS }),
 	number("upstream_latency_us", func(e *event.Event) int64 { return e.UpstreamLatencyUS }),
-	{Name: "client_ip", Type: "text", SQL: "toString(client_ip)", text: clientIP},
+	text("client_ip", clientIP),
 	text("client_host", func(e *event.Event) string { return e.ClientHost }),
 	text("client_net", func(e *event.Event) string { return e.ClientNet }),
-	{Name: "client_asn", Type: "number or nil", SQL: "toString(client_asn)", text: asn},
+	{Name: "client_asn", Type: "number or nil", SQL: "client_asn", Column: true, text: asn},
 	text("client_as_org", func(e *event.Event) string { return e.ClientASOrg }),
 	text("client_country", func(e *event.Event) string { return e.ClientCountry }),
-	{Name: "peer_ip", Type: "text", SQL: "toString(peer_ip)", text: peerIP},
+	text("peer_ip", peerIP),
 	many("xff", "list of text"),
 	text("user_agent", func(e *event.Event) string { return e.UserAgent }),
 	text("ua_family", func(e *event.Event) string { return e.UAFamily }),
@@ -113,11 +114,11 @@ var fields = []Field{
 	text("credential", func(e *event.Event) string { return e.Credential }),
 
 	{Name: "endpoint", Type: "text", Doc: "route where one is known, else path", SQL: "if(route != '', route, path)", text: endpoint},
-	{Name: "object", Type: "text", Doc: "ref of the last of objects: the innermost thing that the call named", SQL: "objects[-1].ref", text: object},
+	{Name: "object", Type: "text", Doc: "ref of the last of objects: the innermost thing that the call named", SQL: "`objects.ref`[-1]", text: object},
 	{Name: "ua_class", Type: "text", Doc: "bot, tool, mobile, browser or other, from the user agent; \"\" without one", text: uaClass},
-	{Name: "ip_version", Type: "number", Doc: "4, 6, or 0 without an address", text: func(e *event.Event) string { return strconv.Itoa(ipVersion(e)) }},
+	{Name: "ip_version", Type: "number", Doc: "4, 6, or 0 without an address", SQL: "multiIf(client_ip = '', 0, position(client_ip, ':') > 0, 6, 4)", text: func(e *event.Event) string { return strconv.Itoa(ipVersion(e)) }},
 	{Name: "hour", Type: "number", Doc: "hour of the day, UTC", SQL: "toHour(ts)", text: func(e *event.Event) string { return strconv.Itoa(hour(e)) }},
-	{Name: "weekday", Type: "number", Doc: "day of the week, UTC, 0 = Sunday", SQL: "toDayOfWeek(ts) % 7", text: func(e *event.Event) string { return strconv.Itoa(weekday(e)) }},
+	{Name: "weekday", Type: "number", Doc: "day of the week, UTC, 0 = Sunday", SQL: "(toDayOfWeek(ts) % 7)", text: func(e *event.Event) string { return strconv.Itoa(weekday(e)) }},
 }
 
 func text(name string, get func(*event.Event) string) Field {
@@ -125,7 +126,7 @@ func text(name string, get func(*event.Event) string) Field {
 }
 
 func number(name string, get func(*event.Event) int64) Field {
-	return Field{Name: name, Type: "number", SQL: "toString(" + name + ")", Column: true, text: func(e *event.Event) string {
+	return Field{Name: name, Type: "number", SQL: name, Column: true, text: func(e *event.Event) string {
 		n := get(e)
 		if n == event.Absent {
 			return ""
