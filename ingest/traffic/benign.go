@@ -1,8 +1,6 @@
 package traffic
 
 import (
-	"strconv"
-
 	"gatehouse/ingest/event"
 )
 
@@ -29,7 +27,7 @@ func (w *world) populate() {
 		case i < pollers+staff:
 			w.employ(d, p, w.cfg.Rate*shareOffice/float64(staff))
 		default:
-			v := newVisitor(w, d, p, w.cfg.Rate*sharePeople/float64(max(visitors, 1)))
+			v := newVisitor(w, d, p, w.cfg.Rate*sharePeople/float64(visitors))
 			w.join(v, v.first(w))
 		}
 	}
@@ -69,7 +67,7 @@ func (t *poller) act(_ *world, now int64, c *Call) int64 {
 
 func (t *poller) news(r *event.Raw) {
 	if t.chance(0.1) {
-		routeAccount.at(r, t.dice, "/v1/accounts/"+strconv.Itoa(pick(t.dice, t.person.accounts)))
+		routeAccount.at(r, t.dice, numbered("/v1/accounts/", pick(t.dice, t.person.accounts), ""))
 		return
 	}
 	routeNotes.at(r, t.dice, "/v1/me/notifications")

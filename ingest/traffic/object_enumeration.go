@@ -17,10 +17,9 @@ func (w *world) enumerate(n int, a Attack) {
 	from := w.at(a.At)
 	p := newPerson(w, d, w.cfg.Users+n, w.cfg.Users)
 	p.cookie, p.bearer = "", "Bearer "+d.jwt(p, from, w.end)
-	last := accountsPerUser * w.cfg.Users
 	t := &walker{
 		dice: d, person: p, address: hostileAddress(d), until: from + lasts(a, 5*time.Minute),
-		account: firstAccount + d.IntN(max(last/2, 1)),
+		account: firstAccount + d.IntN(accountsPerUser*w.cfg.Users/2),
 	}
 	w.join(t, from)
 }

@@ -55,6 +55,7 @@ const (
 	DefaultDuration = time.Hour
 	DefaultRate     = 20.0
 	MaxRate         = 1e6
+	MinUsers        = 16
 	MaxUsers        = 1 << 20
 
 	defaultUsers  = 400
@@ -94,8 +95,8 @@ func (c Config) Check() error {
 	if c.Rate < 0 || c.Rate > MaxRate {
 		errs = append(errs, fmt.Errorf("traffic: Rate %g: want 0 to %g events/s", c.Rate, float64(MaxRate)))
 	}
-	if c.Users < 0 || c.Users > MaxUsers {
-		errs = append(errs, fmt.Errorf("traffic: Users %d: want 0 to %d", c.Users, MaxUsers))
+	if c.Users != 0 && (c.Users < MinUsers || c.Users > MaxUsers) {
+		errs = append(errs, fmt.Errorf("traffic: Users %d: want 0 for the default, or %d to %d", c.Users, MinUsers, MaxUsers))
 	}
 	if c.Gateway != "" && !slices.Contains(Gateways(), c.Gateway) {
 		errs = append(errs, fmt.Errorf("traffic: Gateway %q: want one of %v", c.Gateway, Gateways()))
