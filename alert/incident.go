@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+
+	"gatehouse/detect"
 )
 
 // State is where an incident is in its life.
@@ -62,16 +64,16 @@ type Incident struct {
 	Events     int64 // sum over the findings
 	First      int64 // µs, event time of the first event
 	Last       int64 // µs, event time of the last event
-	Measures   []Measure
-	Opening    Finding // the finding that opened the episode
-	Latest     Finding // the newest by time of firing
+	Measures   []detect.Measure
+	Opening    detect.Finding // the finding that opened the episode
+	Latest     detect.Finding // the newest by time of firing
 	FindingIDs []string
 }
 
 // Key is the dedup key of a finding: tenant, rule and the values of its entity.
 // The rule's version is not part of it, so that editing a rule does not fork an
 // incident. Absent values read "<none>", so that they group and never vanish.
-func Key(f *Finding) string {
+func Key(f *detect.Finding) string {
 	parts := []string{orNone(f.Tenant), f.Rule}
 	for _, e := range f.Entity {
 		parts = append(parts, e.Name+"="+orNone(e.Value))
@@ -173,7 +175,7 @@ func (i *Incident) move(row *IncidentEvent) {
 	}
 }
 
-func (i *Incident) count(f *Finding) {
+func (i *Incident) count(f *detect.Finding) {
 	if i.Findings == 0 {
 		i.Opening, i.First = *f, f.First
 	}
@@ -188,10 +190,10 @@ func (i *Incident) count(f *Finding) {
 }
 
 // maxMeasures is the largest value of each measure, in the order first seen.
-func maxMeasures(have, more []Measure) []Measure {
+func maxMeasures(have, more []detect.Measure) []detect.Measure {
 	out := slices.Clone(have)
 	for _, m := range more {
-		at := slices.IndexFunc(out, func(o Measure) bool { return o.Name == m.Name })
+		at := slices.IndexFunc(out, func(o detect.Measure) bool { return o.Name == m.Name })
 		if at < 0 {
 			out = append(out, m)
 			continue

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"gatehouse/detect"
 )
 
 // Journal is an append-only table. Append returns when the rows are durable. On
@@ -54,10 +56,10 @@ type IncidentEvent struct {
 
 // eventPayload is what IncidentEvent.Payload holds.
 type eventPayload struct {
-	Key      string   `json:"key,omitempty"`
-	Episode  int      `json:"episode,omitempty"`
-	Previous string   `json:"previous,omitempty"`
-	Finding  *Finding `json:"finding,omitempty"`
+	Key      string          `json:"key,omitempty"`
+	Episode  int             `json:"episode,omitempty"`
+	Previous string          `json:"previous,omitempty"`
+	Finding  *detect.Finding `json:"finding,omitempty"`
 }
 
 func (r *IncidentEvent) payload() (eventPayload, error) {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"gatehouse/detect"
 	"gatehouse/rules"
 )
 
@@ -59,7 +60,7 @@ type Route struct {
 type Sampler interface {
 	// Samples is a table of at most limit events of the finding. Values are
 	// cleaned by the caller. An error costs the table, never the alert.
-	Samples(ctx context.Context, f *Finding, limit int) (*Table, error)
+	Samples(ctx context.Context, f *detect.Finding, limit int) (*Table, error)
 }
 
 func (c Config) withDefaults() (Config, error) {
@@ -176,7 +177,7 @@ func (m *Manager) Restore(incidents []IncidentEvent, deliveries []Delivery) erro
 // Append takes findings. It returns when the incidents they make are durable; on
 // an error the caller appends the same findings again, and none is counted
 // twice. It does not wait for messages.
-func (m *Manager) Append(ctx context.Context, fs ...Finding) error {
+func (m *Manager) Append(ctx context.Context, fs ...detect.Finding) error {
 	return m.change(ctx, func(c *Change) error {
 		for n := range fs {
 			if err := c.Observe(&fs[n]); err != nil {

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"gatehouse/detect"
 	"gatehouse/rules"
 )
 
@@ -140,7 +141,7 @@ func (i *Incident) numbers() string {
 	return fmt.Sprintf("%s in %s", measures(i.Measures[:min(2, len(i.Measures))]), span)
 }
 
-func measures(ms []Measure) string {
+func measures(ms []detect.Measure) string {
 	var parts []string
 	for _, m := range ms {
 		parts = append(parts, m.Name+" "+strconv.FormatFloat(m.Value, 'g', 6, 64))
@@ -245,7 +246,7 @@ func (t *Table) clean() *Table {
 
 // coordinates shows where the evidence is when the events themselves are not at
 // hand.
-func coordinates(f *Finding) *Table {
+func coordinates(f *detect.Finding) *Table {
 	t := &Table{Caption: fmt.Sprintf("Where the evidence is: %d of %d events", min(maxRows, len(f.Evidence)), f.Events), Columns: []string{"event", "origin"}}
 	for n, o := range f.Evidence {
 		t.Rows = append(t.Rows, []string{strconv.Itoa(n + 1), o.String()})

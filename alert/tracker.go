@@ -7,6 +7,8 @@ import (
 	"math"
 	"slices"
 	"time"
+
+	"gatehouse/detect"
 )
 
 // TrackerConfig configures a [Tracker]. The zero value is the default.
@@ -174,7 +176,7 @@ func (c *Change) known(finding string) bool {
 //
 // An incident that had been quiet for long enough before the finding is
 // resolved first, so the outcome does not depend on when Advance was called.
-func (c *Change) Observe(f *Finding) error {
+func (c *Change) Observe(f *detect.Finding) error {
 	if c.known(f.ID) {
 		return nil
 	}
@@ -200,7 +202,7 @@ func (c *Change) Observe(f *Finding) error {
 }
 
 // finite is f without measures that are no numbers, which JSON cannot hold.
-func finite(f *Finding) *Finding {
+func finite(f *detect.Finding) *detect.Finding {
 	out := *f
 	out.Measures = nil
 	for _, m := range f.Measures {
@@ -279,11 +281,11 @@ type row struct {
 	kind, actor, source, reason, note string
 	to                                State
 	at                                time.Time
-	finding                           *Finding
+	finding                           *detect.Finding
 	opened                            eventPayload
 }
 
-func (c *Change) open(f *Finding, p eventPayload) error {
+func (c *Change) open(f *detect.Finding, p eventPayload) error {
 	fresh := Incident{ID: incidentID(p.Key, f.ID)}
 	return c.add(fresh, row{kind: KindOpened, to: StateOpen, finding: f, opened: p})
 }
