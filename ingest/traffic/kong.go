@@ -145,7 +145,10 @@ func kongQuery(l *line, query string) {
 		var pair string
 		pair, query, _ = strings.Cut(query, "&")
 		name, value, _ := strings.Cut(pair, "=")
-		l.str(unescape(name), unescape(value))
+		l.comma()
+		l.quote(unescape(name))
+		l.b = append(l.b, ':')
+		l.quote(unescape(value))
 	}
 	l.close()
 }
