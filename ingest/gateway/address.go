@@ -1,0 +1,75 @@
+package gateway
+
+import (
+	"net/netip"
+	"strings"
+)
+
+// hostOf takes the port off an address or name: 10.0.0.1:80, [::1]:80, [::1],
+// ::1, example.com:80.
+func hostOf(v string) string {
+	if v == "" || v == "-" {
+		return ""
+	}
+	if v[0] == '[' {
+		if end := strings.IndexByte(v, ']'); end > 0 {
+			return v[1:end]
+		}
+		return v
+	}
+	colon := strings.IndexByte(v, ':')
+	if colon < 0 || strings.IndexByte(v[colon+1:], ':') >= 0 {
+		return v // no port, or an IPv6 address
+	}
+	return v[:colon]
+}
+
+// hostName is a host as asked for: lower case, without port.
+func hostName(v string) string { return strings.ToLower(hostOf(v)) }
+
+// isAddress tells that v is an IP address, with or without port and brackets.
+func isAddress(v string) bool {
+	if len(v) == 0 || hexValue(v[0]) < 0 && v[0] != ':' && v[0] != '[' {
+		return false // no address starts so; spares the parse of host names
+	}
+	_, err := netip.ParseAddr(hostOf(v))
+	return err == nil
+}
+
+// maxForwarded bounds the hops that are taken from one header.
+const maxForwarded = 64
+
+// forwarded splits X-Forwarded-For, left to right, without ports.
+func forwarded(v string) []string {
+	if v == "" || v == "-" {
+		return nil
+	}
+	hops := make([]string, 0, min(strings.Count(v, ",")+1, maxForwarded))
+	for more := true; more && len(hops) < maxForwarded; {
+		var hop string
+		hop, v, more = strings.Cut(v, ",")
+		if hop = hostOf(trimSpace(hop)); hop != "" {
+			hops = append(hops, hop)
+		}
+	}
+	return hops
+}
+
+// last is the last of several items, "" of none.
+func last(items []string) string {
+	if len(items) == 0 {
+		return ""
+	}
+	return items[len(items)-1]
+}
+
+// allAddresses tells that every item of a comma-separated list is an address.
+func allAddresses(v string) bool {
+	for more := true; more; {
+		var item string
+		if item, v, more = strings.Cut(v, ","); !isAddress(trimSpace(item)) {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,83 @@
+package gateway
+
+import "gatehouse/ingest/event"
+
+// Decoder decodes one unwrapped record, a log line or a JSON object. On success
+// it calls emit exactly once; otherwise it does not call emit and returns an
+// *[event.DecodeError]. The Raw does not refer to record.
+type Decoder func(record []byte, emit func(event.Raw)) error
+
+// decode is a decoder as this package uses it: the error is nil, or the Raw is
+// not to be used.
+type decode func(record []byte) (event.Raw, *event.DecodeError)
+
+// formats are the source types, sorted by name.
+var formats = []struct {
+	name   string
+	decode decode
+}{
+	{"canonical", decodeCanonical},
+	{"clf", decodeCLF},
+	{"envoy", decodeEnvoy},
+	{"kong", decodeKong},
+	{"nginx", decodeNGINX},
+	{"traefik", decodeTraefik},
+}
+
+// Lookup finds the decoder of a source type.
+func Lookup(name string) (Decoder, bool) {
+	d := find(name)
+	if d == nil {
+		return nil, false
+	}
+	return func(record []byte, emit func(event.Raw)) error {
+		raw, err := d(record)
+		if err != nil {
+			return err
+		}
+		emit(raw)
+		return nil
+	}, true
+}
+
+func find(name string) decode {
+	for i := range formats {
+		if formats[i].name == name {
+			return formats[i].decode
+		}
+	}
+	return nil
+}
+
+// Names lists the source types, sorted.
+func Names() []string {
+	names := make([]string, len(formats))
+	for i := range formats {
+		names[i] = formats[i].name
+	}
+	return names
+}
+
+// Decode decodes the value of one Kafka record, or one line of a file: it peels
+// envelopes, then decodes each element with the decoder that name selects. With
+// name "" the source type is recognised by the look of each element.
+//
+// Elements are counted from 0 in i across all envelopes of the record; each ends
+// in exactly one call of emit or reject, in order. size is the number of bytes
+// of the rejected element. A record over [event.MaxRecordBytes] is one rejected
+// element; so is all that follows the first [event.MaxElements] elements, and a
+// record in which there is nothing.
+func Decode(name string, record []byte, emit func(i int32, raw event.Raw), reject func(i int32, err *event.DecodeError, size int)) {
+	p := peeler{emit: emit, reject: reject}
+	switch {
+	case len(record) > event.MaxRecordBytes:
+		p.refuse(event.Reject(event.ReasonTooLarge, "", "at most 1048576 bytes"), len(record))
+		return
+	case name != "":
+		if p.decode = find(name); p.decode == nil {
+			p.refuse(event.Reject(event.ReasonUnknownGateway, "", "one of the names that Names lists"), len(record))
+			return
+		}
+	}
+	p.peel(record, 0)
+}

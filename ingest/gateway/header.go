@@ -1,0 +1,106 @@
+package gateway
+
+import (
+	"strings"
+
+	"gatehouse/ingest/event"
+)
+
+// maxHeaders bounds the headers that are taken from one record.
+const maxHeaders = 64
+
+// setHeader puts a request header where it belongs; name is in lower case.
+// Credentials go into the fields that redaction fingerprints, never elsewhere.
+func setHeader(raw *event.Raw, name, value string) {
+	if value == "" {
+		return
+	}
+	switch name {
+	case "user-agent":
+		raw.UserAgent = value
+	case "referer":
+		raw.Referer = value
+	case "authorization":
+		setAuthorization(raw, value)
+	case "cookie":
+		raw.Cookie = secret(value)
+	case "apikey", "api-key", "x-api-key", "x-apikey":
+		if raw.APIKey = secret(value); raw.AuthType == "" {
+			raw.AuthType = event.AuthAPIKey
+		}
+	case "x-forwarded-for":
+		raw.XFF = forwarded(value)
+	case "host":
+		if raw.Host == "" {
+			raw.Host = hostName(value)
+		}
+	case "traceparent":
+		raw.TraceID = traceID(value)
+	default:
+		addHeader(raw, name, value)
+	}
+}
+
+func addHeader(raw *event.Raw, name, value string) {
+	if raw.Headers == nil {
+		raw.Headers = make([]event.Label, 0, 8)
+	}
+	if len(raw.Headers) < maxHeaders {
+		raw.Headers = append(raw.Headers, event.Label{Name: name, Value: value})
+	}
+}
+
+// setAuthorization keeps a credential. One that the gateway blanked still tells
+// that there was one.
+func setAuthorization(raw *event.Raw, value string) {
+	raw.Authorization = secret(value)
+	scheme, _, _ := strings.Cut(value, " ")
+	switch {
+	case raw.Authorization == "" && raw.AuthType == "":
+		raw.AuthType = event.AuthUnknown
+	case strings.EqualFold(scheme, "Basic"):
+		raw.AuthType = event.AuthBasic
+	}
+}
+
+// secret is a credential, or "" if what is there is what a gateway writes in
+// place of one.
+func secret(value string) string {
+	v := value
+	if _, rest, spaced := strings.Cut(value, " "); spaced {
+		v = trimSpace(rest) // behind a scheme, as in "Bearer ***"
+	}
+	v = strings.Trim(v, "[]<>(){}")
+	switch {
+	case v == "", v == "-",
+		strings.Trim(v, "*") == "", strings.Trim(v, "xX") == "",
+		strings.EqualFold(v, "redacted"), strings.EqualFold(v, "masked"), strings.EqualFold(v, "hidden"),
+		strings.EqualFold(v, "filtered"), strings.EqualFold(v, "removed"):
+		return ""
+	}
+	return value
+}
+
+// traceID takes the trace id out of a W3C traceparent, or checks one that stands
+// alone: 32 hex digits, not all zero.
+func traceID(v string) string {
+	if len(v) >= 55 && v[2] == '-' && v[35] == '-' {
+		v = v[3:35]
+	}
+	if !isHex32(v) || strings.Trim(v, "0") == "" {
+		return ""
+	}
+	return strings.ToLower(v)
+}
+
+func isHex32(v string) bool {
+	if len(v) != 32 {
+		return false
+	}
+	for i := range len(v) {
+		if hexValue(v[i]) < 0 {
+			return false
+		}
+	}
+	return true
+}

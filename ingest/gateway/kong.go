@@ -1,0 +1,278 @@
+package gateway
+
+import (
+	"strings"
+
+	"gatehouse/ingest/event"
+)
+
+// decodeKong reads what Kong's log plugins write (kafka-log, http-log, file-log,
+// tcp-log: one serializer).
+//
+// started_at is when the request began, in ms; latencies are ms, proxy being the
+// wait for the upstream and -1 when none was asked. Sizes count headers too.
+// client_ip is the client by Kong's own trusted_ips rule. Kong blanks
+// Authorization ("REDACTED"), but API keys, cookies and query tokens arrive in
+// clear. upstream_status is a string with one status per attempt. A route's paths
+// are prefixes, no templates, so they are not Route.
+func decodeKong(record []byte) (event.Raw, *event.DecodeError) {
+	raw := event.NewRaw("kong")
+	k := kong{scanner: newScanner(record)}
+	k.read(&raw)
+	if err := k.end(); err != nil {
+		return raw, err
+	}
+	switch {
+	case !k.started:
+		return raw, event.Reject(event.ReasonMissingField, "started_at", "ms since the epoch")
+	case !k.answered:
+		return raw, event.Reject(event.ReasonMissingField, "response.status", "a status")
+	case !k.at.usable:
+		return raw, event.Reject(event.ReasonBadTime, "started_at", "ms since the epoch")
+	}
+	k.finish(&raw)
+	return raw, nil
+}
+
+// kong is the state of reading one record.
+type kong struct {
+	scanner
+	at                moment
+	started, answered bool
+	method            string
+	uri, url          string
+	source            string
+	routeID, service  string // used where there is no name
+	customID          string
+}
+
+func (k *kong) read(raw *event.Raw) {
+	raw.BytesScope = event.BytesTotal
+	for key, ok := k.enter(); ok; key, ok = k.next() {
+		switch key {
+		case "started_at":
+			us, ok := fixed(k.text(), fromMillis)
+			k.started, k.at = true, momentAt(us, true)
+			k.at.usable = k.at.usable && ok
+		case "client_ip":
+			raw.Client = hostOf(k.text())
+		case "request":
+			k.request(raw)
+		case "response":
+			k.response(raw)
+		case "latencies":
+			k.latencies(raw)
+		case "upstream_status":
+			raw.UpstreamStatus = k.statusList()
+		case "source":
+			k.source = k.text()
+		case "route":
+			raw.RouteID, k.routeID = k.nameAndID("id")
+		case "service":
+			raw.Service, k.service = k.nameAndID("host")
+		case "tries":
+			k.tries(raw)
+		default:
+			k.identity(raw, key)
+		}
+	}
+}
+
+func (k *kong) identity(raw *event.Raw, key string) {
+	switch key {
+	case "consumer":
+		k.consumer(raw)
+	case "authenticated_entity":
+		_, raw.CredentialID = k.nameAndID("id")
+	case "workspace_name":
+		raw.Tenant = k.text()
+	case "trace_id":
+		k.trace(raw)
+	default:
+		k.skip()
+	}
+}
+
+func (k *kong) request(raw *event.Raw) {
+	for key, ok := k.enter(); ok; key, ok = k.next() {
+		switch key {
+		case "id":
+			raw.RequestID = k.text()
+		case "method":
+			k.method = k.text()
+		case "uri":
+			k.uri = k.text()
+		case "url":
+			k.url = k.text()
+		case "size":
+			raw.ReqBytes = k.quantity(asIs)
+		case "headers":
+			k.headers(raw)
+		case "tls":
+			k.tls(raw)
+		default:
+			k.skip()
+		}
+	}
+}
+
+func (k *kong) headers(raw *event.Raw) {
+	for name, ok := k.enter(); ok; name, ok = k.next() {
+		setHeader(raw, strings.ToLower(name), k.joined())
+	}
+}
+
+// joined takes a header's value: a string, or an array when it was sent more
+// than once.
+func (s *scanner) joined() string {
+	if s.peek() != '[' {
+		return s.text()
+	}
+	joined := ""
+	for ok := s.array(); ok; ok = s.more() {
+		if v := s.text(); joined == "" {
+			joined = v
+		} else {
+			joined += ", " + v
+		}
+	}
+	return joined
+}
+
+func (k *kong) tls(raw *event.Raw) {
+	for key, ok := k.enter(); ok; key, ok = k.next() {
+		switch key {
+		case "version":
+			raw.TLSVersion = k.text()
+		case "client_verify":
+			if k.text() == "SUCCESS" {
+				raw.AuthType = event.AuthMTLS
+			}
+		default:
+			k.skip()
+		}
+	}
+}
+
+func (k *kong) response(raw *event.Raw) {
+	for key, ok := k.enter(); ok; key, ok = k.next() {
+		switch key {
+		case "status":
+			raw.Status, k.answered = k.status("response.status"), true
+		case "size":
+			raw.RespBytes = k.quantity(asIs)
+		default:
+			k.skip()
+		}
+	}
+}
+
+func (k *kong) latencies(raw *event.Raw) {
+	for key, ok := k.enter(); ok; key, ok = k.next() {
+		switch key {
+		case "request":
+			raw.LatencyUS = k.quantity(fromMillis)
+		case "proxy":
+			raw.UpstreamLatencyUS = k.quantity(fromMillis)
+		default:
+			k.skip()
+		}
+	}
+}
+
+// nameAndID takes a Kong entity: its name, and the member that stands in for it.
+func (k *kong) nameAndID(other string) (name, id string) {
+	for key, ok := k.enter(); ok; key, ok = k.next() {
+		switch key {
+		case "name":
+			name = k.text()
+		case other:
+			id = k.text()
+		default:
+			k.skip()
+		}
+	}
+	return name, id
+}
+
+func (k *kong) consumer(raw *event.Raw) {
+	for key, ok := k.enter(); ok; key, ok = k.next() {
+		switch key {
+		case "username":
+			raw.Principal = k.text()
+		case "custom_id":
+			k.customID = k.text()
+		case "id":
+			raw.ClientID = k.text()
+		default:
+			k.skip()
+		}
+	}
+}
+
+// tries takes the balancer's attempts; the last one is who answered.
+func (k *kong) tries(raw *event.Raw) {
+	attempts := 0
+	for ok := k.array(); ok; ok = k.more() {
+		ip, port := "", ""
+		for key, ok := k.enter(); ok; key, ok = k.next() {
+			switch key {
+			case "ip":
+				ip = k.text()
+			case "port":
+				port = k.text()
+			default:
+				k.skip()
+			}
+		}
+		if raw.Upstream = ip; ip != "" && port != "" {
+			raw.Upstream = ip + ":" + port
+		}
+		attempts++
+	}
+	if attempts > 1 {
+		k.notes |= noteSeveralUpstreams
+	}
+}
+
+func (k *kong) trace(raw *event.Raw) {
+	for key, ok := k.enter(); ok; key, ok = k.next() {
+		if key == "w3c" {
+			raw.TraceID = traceID(k.text())
+		} else {
+			k.skip()
+		}
+	}
+}
+
+// finish sets what depends on several members.
+func (k *kong) finish(raw *event.Raw) {
+	setMethod(raw, k.method, &k.notes)
+	if scheme, _, ok := strings.Cut(k.url, "://"); ok {
+		raw.Scheme = scheme
+	}
+	if k.uri == "" {
+		k.uri = k.url
+	}
+	k.notes |= setTarget(raw, k.uri)
+	if raw.Host == "" {
+		k.notes |= noteHostMissing
+	}
+	if raw.RouteID == "" {
+		raw.RouteID = k.routeID
+	}
+	if raw.Service == "" {
+		raw.Service = k.service
+	}
+	if raw.Principal == "" {
+		raw.Principal = k.customID
+	}
+	if raw.CredentialID != "" && raw.AuthType == "" {
+		raw.AuthType = event.AuthUnknown
+	}
+	if raw.Status >= 500 && k.source == "kong" {
+		raw.Outcome = event.OutcomeUpstreamError
+	}
+	setTime(raw, k.at, &k.notes)
+	raw.Quality = k.notes.list()
+}
