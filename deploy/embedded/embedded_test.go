@@ -2,8 +2,11 @@ package embedded
 
 import (
 	"context"
+	"flag"
 	"fmt"
+	"github.com/google/go-cmp/cmp"
 	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -78,5 +81,28 @@ func TestThin(t *testing.T) {
 		if n == 0 {
 			t.Fatal("no rows found")
 		}
+	}
+}
+
+var rewrite = flag.Bool("rewrite", false, "rewrite golden files")
+
+// golden compares got with a file, or rewrites the file.
+func golden(t *testing.T, path, got string) {
+	t.Helper()
+	if *rewrite {
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), got); diff != "" {
+		t.Errorf("%s (-want +got; rewrite with -rewrite):\n%s", path, diff)
 	}
 }

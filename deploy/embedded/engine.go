@@ -29,6 +29,7 @@ type sqlEngine struct {
 	args     []string // what every session connects with
 	root     *session // keeps the engine up while no request is running
 	identity engineIdentity
+	gate     *gate
 	server   *http.Server
 	served   chan error
 }
@@ -95,7 +96,8 @@ func (c *sqlEngine) identify() error {
 		return fmt.Errorf("ask the engine who it is: got %d fields, want 3", len(fields))
 	}
 	c.identity = engineIdentity{fields[0], fields[1], fields[2]}
-	return nil
+	c.gate, err = newGate(c.root)
+	return err
 }
 
 // Limits of the HTTP front.

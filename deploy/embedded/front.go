@@ -99,7 +99,7 @@ func hostOnly(hostport string) string {
 func (f *front) handle(w http.ResponseWriter, r *http.Request) {
 	req, err := f.parse(r)
 	reply := newReply(w, req)
-	reply.identity = f.c.identity
+	reply.engine = f.c
 	if err == nil {
 		err = f.run(r.Context(), req, reply)
 	}

@@ -143,6 +143,23 @@ func newEngineError(text string) *engineError {
 	return &engineError{code: codeUnknownException, text: fmt.Sprintf("Code: %d. DB::Exception: %s", codeUnknownException, text)}
 }
 
+// analysis mirrors chdb_query_analysis_v1.
+type analysis struct{ structSize, statementCount, flags, class uint32 }
+
+// classReadOnly is the class of statements that leave no trace.
+const classReadOnly = 0
+
+// classify has the engine's parser count the statements of the text and say
+// what they may change. Text that does not parse counts 0.
+func (s *session) classify(sql string) (count, class uint32) {
+	a := analysis{structSize: uint32(unsafe.Sizeof(analysis{}))}
+	if s.lib.classify(s.conn, stringPtr(sql), uintptr(len(sql)), nil, 0, unsafe.Pointer(&a)) != 0 {
+		return 0, 0
+	}
+	runtime.KeepAlive(sql)
+	return a.statementCount, a.class
+}
+
 // query is a statement with what it is bound to and how it answers.
 type query struct {
 	sql    string

@@ -2,6 +2,7 @@ package embedded
 
 import (
 	"context"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -25,15 +26,28 @@ var readerLimits = []param{
 	{"max_result_bytes", strconv.Itoa(readerMaxResultBytes)},
 	{"result_overflow_mode", "throw"},
 	{"max_ast_elements", "50000"},
+	{"allow_introspection_functions", "0"},
 	{"readonly", "1"},
 }
 
-// readerMay are the settings a reader can choose, besides how output is
-// formatted: none of them widens what a statement may read or cost.
+// readerMay are the settings a reader can choose, besides the prefixes below.
+// None widens what a statement may read or cost, and none names a file, as
+// format_schema and format_template_row do.
 var readerMay = map[string]bool{
-	"log_comment": true, "session_timezone": true, "date_time_input_format": true, "date_time_output_format": true,
-	"extremes": true, "join_use_nulls": true, "max_block_size": true, "max_threads": true, "final": true, "limit": true, "offset": true,
-	"use_query_cache": true, "cast_keep_nullable": true, "any_join_distinct_right_table_keys": true,
+	"session_timezone": true, "date_time_input_format": true, "date_time_output_format": true, "extremes": true,
+	"join_use_nulls": true, "max_block_size": true, "max_threads": true, "final": true, "limit": true, "offset": true,
+	"cast_keep_nullable": true, "output_format_write_statistics": true, "format_csv_delimiter": true,
+	"format_csv_null_representation": true, "format_tsv_null_representation": true,
+}
+
+// readerMayPrefix are the families of settings about how output looks.
+var readerMayPrefix = []string{
+	"output_format_json_", "output_format_csv_", "output_format_tsv_", "output_format_pretty_", "output_format_parquet_",
+	"output_format_arrow_", "output_format_values_", "output_format_decimal_", "output_format_markdown_",
+}
+
+func readerMaySet(name string) bool {
+	return readerMay[name] || slices.ContainsFunc(readerMayPrefix, func(prefix string) bool { return strings.HasPrefix(name, prefix) })
 }
 
 // readerSettings checks a reader's settings and adds the limits. A limit that
@@ -48,7 +62,7 @@ func readerSettings(asked []param) ([]param, error) {
 			}
 			continue
 		}
-		if !readerMay[p.name] && !strings.HasPrefix(p.name, "output_format_") && !strings.HasPrefix(p.name, "format_") {
+		if !readerMaySet(p.name) {
 			return nil, frontError(codeReadonly, "Setting %s cannot be changed on a read-only connection; connect as %s to change it (READONLY)", p.name, WriteUser)
 		}
 		out = append(out, p)

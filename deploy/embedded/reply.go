@@ -14,14 +14,14 @@ import (
 // reply writes the answer to one request. Nothing is sent before the first
 // output, so an early exception still has its own status.
 type reply struct {
-	w        http.ResponseWriter
-	out      io.Writer
-	close    func() error
-	identity engineIdentity
-	format   string
-	prefix   []byte // goes before each Native block
-	tag      string // marks an exception in a stream that has begun
-	started  bool
+	w       http.ResponseWriter
+	engine  *sqlEngine
+	out     io.Writer
+	close   func() error
+	format  string
+	prefix  []byte // goes before each Native block
+	tag     string // marks an exception in a stream that has begun
+	started bool
 }
 
 func newReply(w http.ResponseWriter, req *request) *reply {

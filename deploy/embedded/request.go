@@ -92,7 +92,7 @@ var transportParameters = map[string]bool{
 	"quota_key": true, "compress": true, "decompress": true, "client_protocol_version": true, "session_id": true,
 	"session_timeout": true, "session_check": true, "stacktrace": true, "role": true, "close_session": true,
 	"buffer_size": true, "wait_end_of_query": true, "enable_http_compression": true, "add_http_cors_header": true,
-	"http_zlib_compression_level": true, "http_write_exception_in_output_format": true,
+	"http_zlib_compression_level": true, "log_comment": true, "http_write_exception_in_output_format": true,
 	"send_progress_in_http_headers": true, "http_headers_progress_interval_ms": true,
 	"network_compression_method": true, "network_zstd_compression_level": true,
 }
@@ -140,13 +140,14 @@ func (req *request) openBody(r *http.Request, framed bool) error {
 // configure sets up the session: database, the client's settings, and for
 // readers their limits, which come last and cannot be undone.
 func (req *request) configure(s *session) error {
-	settings := slices.Concat(req.settings, []param{{"log_comment", req.tag}})
+	settings := req.settings
 	if req.role == roleRead {
 		var err error
 		if settings, err = readerSettings(settings); err != nil {
 			return err
 		}
 	}
+	settings = slices.Concat([]param{{"log_comment", req.tag}}, settings)
 	if req.database != "" {
 		if _, _, err := s.exec(query{sql: "USE " + quoteIdentifier(req.database), format: "TSV"}); err != nil {
 			return err
@@ -236,11 +237,11 @@ func (req *request) insert(s *session, ins insertStatement, out *reply) error {
 // answer runs a statement that has no data of its own and sends its output.
 func (req *request) answer(ctx context.Context, s *session, sql string, out *reply) error {
 	if isHello(sql) && req.format == "Native" {
-		return out.write(out.identity.hello(req.revision))
+		return out.write(out.engine.identity.hello(req.revision))
 	}
 	if req.role == roleRead {
 		var err error
-		if sql, err = admit(s, sql); err != nil {
+		if sql, err = out.engine.gate.admit(s, sql, req.params); err != nil {
 			return err
 		}
 	}

@@ -56,7 +56,7 @@ func insertFormat(sql string, clause, name token) insertStatement {
 func outputFormat(sql string, toks []token) string {
 	if at := formatClause(sql, toks); at >= 0 {
 		name := toks[at+1]
-		return sql[name.start:name.end]
+		return strings.Trim(sql[name.start:name.end], "`\"")
 	}
 	return ""
 }
@@ -72,11 +72,19 @@ func formatClause(sql string, toks []token) int {
 			depth++
 		case toks[i].isSymbol(sql, '('), toks[i].isSymbol(sql, '['):
 			depth--
-		case depth == 0 && toks[i].is(sql, "FORMAT") && i+1 < len(toks) && toks[i+1].kind == tokenWord:
+		case depth == 0 && toks[i].is(sql, "FORMAT") && endsAfterName(sql, toks[i+1:]):
 			return i
 		}
 	}
 	return -1
+}
+
+// endsAfterName tells whether a name and nothing but SETTINGS or ; follows.
+func endsAfterName(sql string, rest []token) bool {
+	if len(rest) == 0 || rest[0].kind != tokenWord && rest[0].kind != tokenQuoted {
+		return false
+	}
+	return len(rest) == 1 || rest[1].is(sql, "SETTINGS") || rest[1].isSymbol(sql, ';')
 }
 
 // withoutFormat is the statement without its FORMAT clause, anything behind
