@@ -17,6 +17,7 @@ type volumeState struct {
 	engine   *Engine
 	length   int64 // µs per window
 	pool     baseline.Pool
+	sum      baseline.Sum // of all series
 	series   *table[series]
 	open     []*openWindow // by start
 	last     int64         // number of the last closed window
@@ -65,11 +66,12 @@ const (
 )
 
 func newBaselineState(r *rules.Rule, e *Engine) state {
-	return &volumeState{
+	s := &volumeState{
 		rule: r, engine: e, length: r.Window.Microseconds(),
-		series:   newTable(e.cfg.MaxEntities, func(*series) {}),
 		counters: RuleStats{Rule: r.ID},
 	}
+	s.series = newTable(e.cfg.MaxEntities, func(old *series) { s.sum.Remove(&old.Series) })
+	return s
 }
 
 func (s *volumeState) stats() RuleStats {
@@ -273,35 +275,26 @@ func (w *openWindow) keys() []uint64 {
 	return keys
 }
 
-// learn adds the window to every entity's past, as 0 where it was silent.
-// Windows without any event never exist, so that a silent source does not look
-// like silent callers.
+// learn adds the window to the past of every entity that was active in it.
 func (s *volumeState) learn(w *openWindow) {
-	for _, key := range w.keys() {
-		s.past(key)
-	}
-	var sum baseline.Sum
 	peak := 0.0
-	for i := range s.series.cells {
-		sr := &s.series.cells[i].value
-		x := 0.0
-		t := w.counts[sr.key]
-		if t != nil {
-			x = t.count(s.rule)
-		}
-		switch unusual := t != nil && t.fired; {
-		case !unusual:
+	for _, key := range w.keys() {
+		t, sr := w.counts[key], s.past(key)
+		x := t.count(s.rule)
+		if t.fired {
+			sr.hot++
+		} else {
 			sr.hot = 0
 			peak = math.Max(peak, x)
-			sr.Learn(s.pool.Clip(&sr.Series, x))
-		default:
-			if sr.hot++; sr.hot > freeze {
-				sr.Learn(s.pool.Clip(&sr.Series, x))
-			}
 		}
-		sum.Add(&sr.Series)
+		if x <= 0 || (sr.hot > 0 && sr.hot <= freeze) {
+			continue
+		}
+		s.sum.Remove(&sr.Series)
+		sr.Learn(s.pool.Clip(&sr.Series, x))
+		s.sum.Add(&sr.Series)
 	}
-	s.pool.Update(sum, peak)
+	s.pool.Update(s.sum, peak)
 }
 
 // busiest estimates how often the most frequent of many values occurred, with

@@ -137,7 +137,7 @@ func (r *reading) times(rule *Rule) error {
 	if rule.Quiet, err = r.duration("quiet", r.doc.Quiet, max(DefaultQuiet, rule.Window)); err != nil {
 		return err
 	}
-	if rule.Learn, err = r.duration("learn", r.doc.Learn, DefaultLearn); err != nil {
+	if rule.Learn, err = r.duration("learn", r.doc.Learn, max(DefaultLearn, 3*rule.Window)); err != nil {
 		return err
 	}
 	if rule.Quiet < rule.Window {
@@ -318,8 +318,11 @@ func (r *reading) condition(rule *Rule) error {
 	if len(c.used.peers) > 0 && len(rule.Peers) == 0 {
 		return r.errorf(path, "compares with peers: add the key peers, such as peers: [tenant, route]")
 	}
-	if n, rich := c.root.narrowest(); rule.Severity.Rank() >= High.Rank() && (n < 2 || !rich) {
+	if rule.Severity.Rank() >= High.Rank() && c.root.bare() {
 		return r.errorf(path, "a %s rule must not rest on a bare count: let every alternative compare at least two measures, one of them more than a count, or lower the severity", rule.Severity)
+	}
+	if len(c.used.usual) > 0 && rule.Learn < 3*rule.Window {
+		return r.errorf([]string{"learn"}, "%s: want at least three windows (%s), so that warm comes after usual is known", rule.Learn, 3*rule.Window)
 	}
 	rule.Having = c
 	return nil
@@ -336,7 +339,7 @@ func (r *reading) baseline(rule *Rule) error {
 	if rule.Severity.Rank() >= High.Rank() {
 		return r.errorf([]string{"severity"}, "a baseline rests on a count alone: want at most medium")
 	}
-	rule.Baseline = Baseline{Q: 0.1, MinCount: 20, MinRatio: 3}
+	rule.Baseline = Baseline{Q: 0.01, MinCount: 20, MinRatio: 3}
 	if b == nil {
 		return nil
 	}

@@ -59,7 +59,7 @@ type term struct {
 	left, right *term
 	leaf        func(*Values) float64
 	number      bool           // a number rather than a truth
-	measures    map[int]string // measures in this comparison: index → verb
+	measures    map[int]string // what is compared here: index → verb
 }
 
 func (t *term) value(v *Values) float64 {
@@ -129,14 +129,20 @@ func (t *term) clauses(v *Values, out []Clause) []Clause {
 	return out
 }
 
-// narrowest is the smallest number of different measures that can make the
-// condition true, and whether one of them is more than a count of events.
-func (t *term) narrowest() (n int, rich bool) {
-	set := t.narrow()
+// bare reports whether some alternative of the condition rests on one measure,
+// or on counts of events alone. A comparison with the usual or with peers is
+// evidence of its own.
+func (t *term) bare() bool { return weight(t.narrow()) < 2 }
+
+// weight is how many different measures there are, and at most 1 when all of
+// them are counts.
+func weight(set map[int]string) int {
 	for _, verb := range set {
-		rich = rich || verb != string(VerbCount)
+		if verb != string(VerbCount) {
+			return len(set)
+		}
 	}
-	return len(set), rich
+	return min(1, len(set))
 }
 
 func (t *term) narrow() map[int]string {
@@ -151,7 +157,7 @@ func (t *term) narrow() map[int]string {
 		return set
 	case "or":
 		l, r := t.left.narrow(), t.right.narrow()
-		if len(l) <= len(r) {
+		if weight(l) <= weight(r) {
 			return l
 		}
 		return r
@@ -160,6 +166,12 @@ func (t *term) narrow() map[int]string {
 	}
 	return t.measures
 }
+
+// Where the past and the peers of measures stand among term.measures.
+const (
+	usualIndex = 1000
+	peersIndex = 2000
+)
 
 type uses struct{ usual, peers []int }
 
@@ -261,10 +273,10 @@ func (c *conditionCompiler) member(n *ast.MemberNode) (*term, *fault) {
 	}
 	if of.Value == "usual" {
 		c.used.usual = append(c.used.usual, i)
-		return &term{leaf: func(v *Values) float64 { return v.Usual[i] }, number: true}, nil
+		return &term{leaf: func(v *Values) float64 { return v.Usual[i] }, number: true, measures: map[int]string{usualIndex + i: "usual"}}, nil
 	}
 	c.used.peers = append(c.used.peers, i)
-	return &term{leaf: func(v *Values) float64 { return v.Peers[i] }, number: true}, nil
+	return &term{leaf: func(v *Values) float64 { return v.Peers[i] }, number: true, measures: map[int]string{peersIndex + i: "peers"}}, nil
 }
 
 func (c *conditionCompiler) unary(n *ast.UnaryNode) (*term, *fault) {

@@ -81,7 +81,7 @@ const (
 // that are given.
 type Baseline struct {
 	// Q is the share of false findings among all findings of one window that is
-	// aimed at (Benjamini-Hochberg). Default 0.1.
+	// aimed at (Benjamini-Hochberg). Default 0.01.
 	Q float64
 	// MinCount is the smallest count that is ever unusual. Default 20.
 	MinCount float64

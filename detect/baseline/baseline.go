@@ -1,6 +1,10 @@
 // Package baseline is the statistics of counts per window: how likely is it
 // that an entity with this past makes so many calls?
 //
+// Only windows in which an entity is active are learned and judged (a hurdle
+// model): people come in visits with silence between, and a mean over the
+// silence would make every visit a spike.
+//
 // Counts of calls vary more than a Poisson count does, and differently for every
 // caller, so the model is the negative binomial, with mean and dispersion from
 // exponential moments and the dispersion shrunk towards that of all entities.
@@ -17,11 +21,14 @@ import "math"
 const (
 	slowMemory = 1440 // mean and dispersion; a day of minutes
 	fastMemory = 30   // a second mean that follows a ramp
-	// ownHistory is how many windows of its own an entity needs before it is
+	// ownHistory is how many active windows of its own an entity needs before it is
 	// judged by them.
 	ownHistory = 10
 	// shrinkage is how many windows weigh as much as the pool in the dispersion.
 	shrinkage = 200
+	// newcomer is how many times more than anybody else ordinarily does an entity
+	// without that history has to do to be unusual.
+	newcomer = 5
 	// noExcess is the size that stands for "no more spread than Poisson".
 	noExcess = 1e6
 )
@@ -29,7 +36,7 @@ const (
 // Series is what is remembered of one entity's counts. The zero value is a
 // series without history.
 type Series struct {
-	N    float64 // windows learned
+	N    float64 // active windows learned
 	Mean float64 // slow exponential mean
 	Var  float64 // exponential variance around it
 	Fast float64 // fast exponential mean
@@ -71,14 +78,19 @@ type Sum struct {
 }
 
 // Add takes one series into account.
-func (t *Sum) Add(s *Series) {
+func (t *Sum) Add(s *Series) { t.move(s, 1) }
+
+// Remove takes out what Add took in, before the series changes.
+func (t *Sum) Remove(s *Series) { t.move(s, -1) }
+
+func (t *Sum) move(s *Series, sign float64) {
 	if s.N == 0 {
 		return
 	}
-	t.n++
-	t.mean += s.Mean
-	t.mean2 += s.Mean * s.Mean
-	t.excess += s.Var - s.Mean
+	t.n += sign
+	t.mean += sign * s.Mean
+	t.mean2 += sign * s.Mean * s.Mean
+	t.excess += sign * (s.Var - s.Mean)
 }
 
 // peakMemory is over how many windows the peak halves, about.
@@ -104,7 +116,7 @@ func (p *Pool) Update(t Sum, peak float64) {
 }
 
 // warmWindows is how many windows a pool watches before anything in it is unusual.
-const warmWindows = 15
+const warmWindows = 10
 
 // Warm reports whether the pool has watched long enough to judge at all.
 func (p *Pool) Warm() bool { return p.Windows >= warmWindows && p.Entities > 0 }
@@ -141,7 +153,7 @@ func (p *Pool) Judge(s *Series, x, minCount, minRatio float64) (e Expectation, o
 	if !p.Warm() || x < minCount || x < minRatio*e.Mean {
 		return e, false
 	}
-	if !s.Ready() && x < minRatio*p.Peak {
+	if !s.Ready() && x < newcomer*p.Peak {
 		return e, false
 	}
 	e.LogP = LogTail(x, e.Mean, e.Size)
