@@ -1,0 +1,90 @@
+package redact
+
+import (
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+func isDigit(c byte) bool { return '0' <= c && c <= '9' }
+func isLower(c byte) bool { return 'a' <= c && c <= 'z' }
+func isUpper(c byte) bool { return 'A' <= c && c <= 'Z' }
+func isAlpha(c byte) bool { return isLower(c | 0x20) }
+func isAlnum(c byte) bool { return isAlpha(c) || isDigit(c) }
+
+func isHex(c byte) bool { return isDigit(c) || 'a' <= c|0x20 && c|0x20 <= 'f' }
+
+func unhex(c byte) byte {
+	if isDigit(c) {
+		return c - '0'
+	}
+	return c | 0x20 - 'a' + 10
+}
+
+// all says whether s is not empty and ok holds for every byte of it.
+func all(s string, ok func(byte) bool) bool {
+	for i := range len(s) {
+		if !ok(s[i]) {
+			return false
+		}
+	}
+	return s != ""
+}
+
+// isPrintable says that s holds printable ASCII only, the case in which nothing
+// needs to be done.
+func isPrintable(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c >= 0x7f {
+			return false
+		}
+	}
+	return true
+}
+
+// isHidden says whether a rune shows nothing or changes how its neighbours show:
+// control characters, format characters such as the bidirectional overrides, and
+// what was no UTF-8.
+func isHidden(r rune) bool {
+	return r == utf8.RuneError || unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp)
+}
+
+// plain is s without hidden runes.
+func plain(s string) string {
+	if isPrintable(s) {
+		return s
+	}
+	return strings.Map(func(r rune) rune {
+		if isHidden(r) {
+			return -1
+		}
+		return r
+	}, s)
+}
+
+// cut is the longest start of s that is at most limit bytes and does not split a
+// rune.
+func cut(s string, limit int) string {
+	if len(s) <= limit {
+		return s
+	}
+	for limit > 0 && !utf8.RuneStart(s[limit]) {
+		limit--
+	}
+	return s[:limit]
+}
+
+// lower is strings.ToLower for ASCII; it allocates only when something changes.
+func lower(s string) string {
+	for i := range len(s) {
+		if isUpper(s[i]) {
+			return strings.ToLower(s)
+		}
+	}
+	return s
+}
+
+// equalFold compares with an ASCII lower-case word, ignoring case.
+func equalFold(s, word string) bool {
+	return len(s) == len(word) && strings.EqualFold(s, word)
+}

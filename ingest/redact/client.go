@@ -1,0 +1,104 @@
+package redact
+
+import (
+	"net/netip"
+	"strings"
+
+	"gatehouse/ingest/event"
+)
+
+// host is a host name in lower case without its port, or "" where v is none.
+func (s *scratch) host(v string) string {
+	if v == "" {
+		return ""
+	}
+	name, _ := splitPort(strings.TrimSpace(v))
+	name = lower(strings.TrimSuffix(name, "."))
+	if !isHost(name) {
+		s.notes |= noteHostInvalid
+		return ""
+	}
+	return name
+}
+
+// splitPort parts "host:port" and "[v6]:port"; an address keeps its brackets.
+func splitPort(v string) (name, port string) {
+	i := strings.LastIndexByte(v, ':')
+	if i < 0 || !all(v[i+1:], isDigit) || len(v)-i > len(":65535") {
+		return v, ""
+	}
+	if name := v[:i]; strings.IndexByte(name, ':') < 0 || strings.HasSuffix(name, "]") {
+		return name, v[i+1:]
+	}
+	return v, ""
+}
+
+// isHost says whether v is a host name or an address in brackets or without, and
+// hides no secret of a known kind. Names that look random are usual in clouds.
+func isHost(v string) bool {
+	if len(v) > event.MaxHost || v == "" {
+		return false
+	}
+	if strings.IndexByte(v, ':') >= 0 {
+		_, err := netip.ParseAddr(strings.Trim(v, "[]"))
+		return err == nil
+	}
+	for i := range len(v) {
+		if c := v[i]; !isAlnum(c) && c != '-' && c != '.' && c != '_' {
+			return false
+		}
+	}
+	return findKnown(v).end == 0
+}
+
+// addr reads an address, with or without port, brackets and zone.
+func addr(v string) (netip.Addr, bool) {
+	v = strings.TrimSpace(v)
+	ip, err := netip.ParseAddr(strings.Trim(v, "[]"))
+	if err != nil {
+		name, _ := splitPort(v)
+		if ip, err = netip.ParseAddr(strings.Trim(name, "[]")); err != nil {
+			return netip.Addr{}, false
+		}
+	}
+	return ip.Unmap().WithZone(""), true
+}
+
+// client writes ClientIP or ClientHost, PeerIP and XFF.
+func (s *scratch) client(raw *event.Raw) {
+	if ip, ok := addr(raw.Client); ok {
+		s.e.ClientIP = ip
+	} else if raw.Client != "" {
+		if name := lower(strings.TrimSuffix(strings.TrimSpace(raw.Client), ".")); isHost(name) {
+			s.e.ClientHost = name
+		} else {
+			s.notes |= noteClientInvalid
+		}
+	}
+	if ip, ok := addr(raw.Peer); ok {
+		s.e.PeerIP = ip
+	} else if raw.Peer != "" {
+		s.notes |= noteClientInvalid
+	}
+	if len(raw.XFF) > 0 {
+		s.forwarded(raw.XFF)
+	}
+}
+
+func (s *scratch) forwarded(hops []string) {
+	if len(hops) > event.MaxXFF {
+		s.notes |= noteListCut
+		hops = hops[:event.MaxXFF]
+	}
+	ips := make([]netip.Addr, 0, len(hops))
+	for _, hop := range hops {
+		if ip, ok := addr(hop); ok {
+			ips = append(ips, ip)
+		} else {
+			s.notes |= noteXFFInvalid
+		}
+	}
+	if len(ips) > 0 {
+		s.e.XFF = ips
+	}
+}

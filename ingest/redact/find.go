@@ -1,0 +1,264 @@
+package redact
+
+import "strings"
+
+// hit is a place in a text that is not stored. The zero value is no hit.
+type hit struct {
+	start, end int
+	shape      shape
+}
+
+// find gives the first hit in s at or after from.
+func find(s string, from int) hit { return search(s, from, true) }
+
+// findKnown is find without what only looks random: for ids that are random by
+// nature, and for names that an administrator chose.
+func findKnown(s string) hit { return search(s, 0, false) }
+
+// search walks the text once; it looks back or ahead only over the hit itself
+// and the word before it.
+func search(s string, from int, random bool) hit {
+	for i := from; i < len(s); {
+		c := s[i]
+		switch {
+		case isAlnum(c):
+			h, end := findInRun(s, i, random)
+			if h.end > 0 {
+				return h
+			}
+			i = end
+			continue
+		case c == '@':
+			if h := emailAround(s, i, from); h.end > 0 {
+				return h
+			}
+		case c == ':' || c == '=':
+			if h := assignedAt(s, i, from); h.end > 0 {
+				return h
+			}
+		case c == '-' || c == '$':
+			if h := armorAt(s, i); h.end > 0 {
+				return h
+			}
+		}
+		i++
+	}
+	return hit{}
+}
+
+// findInRun looks into the run of letters and digits, "-", "_" and "+" that
+// begins at s[i], and gives the end of the run where nothing is in it.
+func findInRun(s string, i int, random bool) (hit, int) {
+	if isDigit(s[i]) {
+		if end := panAt(s, i); end > 0 {
+			return hit{i, end, shapePAN}, 0
+		}
+	}
+	if start, end := schemeAt(s, i); end > 0 {
+		return hit{start, end, shapeSecret}, 0
+	}
+	runEnd, opaque := runAt(s, i)
+	for j := i; j < runEnd; j++ {
+		if isAlnum(s[j]) && (j == i || !isAlnum(s[j-1])) {
+			if end := tokenAt(s, j); end > 0 {
+				return hit{j, end, shapeToken}, 0
+			}
+		}
+	}
+	if word := s[i:runEnd]; !random || !opaque || isUUID(word) || isULID(word) || isDate(word) {
+		return hit{}, runEnd
+	}
+	end := runEnd
+	for end < len(s) && (isRunByte(s[end]) || strings.IndexByte("/=.~%", s[end]) >= 0) {
+		end++
+	}
+	return hit{i, end, shapeOpaque}, 0
+}
+
+// panAt gives the end of the card number that begins at s[i], written as one
+// number or in groups of four or more, and 0 if none does.
+func panAt(s string, i int) int {
+	if i > 0 && s[i-1] == '.' {
+		return 0 // behind a decimal point
+	}
+	var digits [maxInt]byte
+	n, group, end := 0, 0, i
+	var sep byte
+	for ; end < len(s); end++ {
+		c := s[end]
+		if isDigit(c) {
+			if n == len(digits) {
+				return 0
+			}
+			digits[n] = c
+			n++
+			group++
+			continue
+		}
+		next := end+1 < len(s) && isDigit(s[end+1])
+		if (c != ' ' && c != '-') || !next || group < 4 || sep != 0 && c != sep {
+			break
+		}
+		sep, group = c, 0
+	}
+	if end < len(s) && isAlpha(s[end]) || !isPAN(string(digits[:n])) {
+		return 0
+	}
+	return end
+}
+
+// schemeAt finds the credential behind an authentication scheme, as in
+// "Bearer abc123", when the scheme begins at s[i].
+func schemeAt(s string, i int) (start, end int) {
+	switch s[i] | 0x20 {
+	case 'b', 'd', 't':
+	default:
+		return 0, 0
+	}
+	word := i
+	for word < len(s) && isAlpha(s[word]) {
+		word++
+	}
+	if word == len(s) || s[word] != ' ' {
+		return 0, 0
+	}
+	switch name := s[i:word]; {
+	case equalFold(name, "bearer"), equalFold(name, "basic"), equalFold(name, "token"), equalFold(name, "dpop"):
+	default:
+		return 0, 0
+	}
+	start, end = valueAt(s, word)
+	if end-start < 8 || isHarmless(s[start:end]) {
+		return 0, 0
+	}
+	return start, end
+}
+
+// valueAt gives the bounds of the value that stands at s[i], behind spaces,
+// quotes and the rest of an operator such as "=>".
+func valueAt(s string, i int) (start, end int) {
+	for i < len(s) && strings.IndexByte(` "'\>=:`+"`\t", s[i]) >= 0 {
+		i++
+	}
+	start = i
+	for i < len(s) && strings.IndexByte(` "'\&,;)]}<>|`+"`\t\n", s[i]) < 0 {
+		i++
+	}
+	return start, i
+}
+
+// isHarmless says that a value is one word of letters or a small number, as in
+// "token: expired" or "key: 7".
+func isHarmless(v string) bool {
+	const longestNumber = 9
+	if all(v, isDigit) {
+		return len(v) <= longestNumber
+	}
+	for i := range len(v) {
+		if c := v[i]; !isLower(c) && c != '-' && c != '_' && c != '.' && (i > 0 || !isUpper(c)) {
+			return false
+		}
+	}
+	_, opaque := runAt(v, 0)
+	return v == "" || !opaque
+}
+
+// assignedAt finds the value of an assignment whose ":" or "=" is s[i] and whose
+// name says that the value is secret, and the user and password of a URL.
+func assignedAt(s string, i, from int) hit {
+	if strings.HasPrefix(s[i:], "://") {
+		return userinfoAt(s, i+3)
+	}
+	end := i
+	for end > from && strings.IndexByte(` "'\`+"`]", s[end-1]) >= 0 {
+		end--
+	}
+	start := end
+	for start > from && end-start < maxParam && (isAlnum(s[start-1]) || s[start-1] == '_' || s[start-1] == '-') {
+		start--
+	}
+	secrecy := secrecyOf(s[start:end])
+	if secrecy == open {
+		return hit{}
+	}
+	v, vEnd := valueAt(s, i)
+	if secrecy == header { // may hold several words
+		for vEnd < len(s) && s[vEnd] != '\n' && s[vEnd] != '"' && s[vEnd] != '\'' {
+			vEnd++
+		}
+	}
+	if v == vEnd || secrecy == guarded && isHarmless(s[v:vEnd]) {
+		return hit{}
+	}
+	return hit{v, vEnd, shapeSecret}
+}
+
+// userinfoAt finds "user:password@" at s[i], behind a scheme.
+func userinfoAt(s string, i int) hit {
+	at := -1
+	for end := i; end < len(s) && strings.IndexByte("/?# \"'<>`", s[end]) < 0; end++ {
+		if s[end] == '@' {
+			at = end
+		}
+	}
+	if at <= i {
+		return hit{}
+	}
+	return hit{i, at, shapeSecret}
+}
+
+// armorAt finds a PEM block or a password hash that begins at s[i].
+func armorAt(s string, i int) hit {
+	const begin, end = "-----BEGIN ", "-----END "
+	if !strings.HasPrefix(s[i:], begin) {
+		if stop := tokenAt(s, i); stop > 0 {
+			return hit{i, stop, shapeToken}
+		}
+		return hit{}
+	}
+	stop := len(s)
+	if n := strings.Index(s[i:], end); n >= 0 {
+		stop = i + n + len(end)
+		for stop < len(s) && (isAlnum(s[stop]) || s[stop] == ' ' || s[stop] == '-') {
+			stop++
+		}
+	}
+	return hit{i, stop, shapeSecret}
+}
+
+// emailAround finds the address whose "@" is s[i]; it does not begin before from.
+func emailAround(s string, i, from int) hit {
+	start := i
+	for start > from && (isAlnum(s[start-1]) || strings.IndexByte("._%+-'", s[start-1]) >= 0) {
+		start--
+	}
+	end := i + 1
+	for end < len(s) && (isAlnum(s[end]) || s[end] == '-' || s[end] == '.') {
+		end++
+	}
+	for end > i && (s[end-1] == '.' || s[end-1] == '-') {
+		end--
+	}
+	if start == i || !isMailDomain(s[i+1:max(end, i+1)]) {
+		return hit{}
+	}
+	return hit{start, end, shapeEmail}
+}
+
+// isMailDomain says whether a name can be the right side of an e-mail address.
+// image@2x.png and package@1.2.3 have none.
+func isMailDomain(name string) bool {
+	dot := strings.LastIndexByte(name, '.')
+	if dot < 1 {
+		return false
+	}
+	top := lower(name[dot+1:])
+	_, file := notDomains[top]
+	return len(top) >= 2 && all(top, isAlpha) && !file
+}
+
+// notDomains are endings of file names that are no top-level domain.
+var notDomains = map[string]struct{}{
+	"css": {}, "gif": {}, "htm": {}, "html": {}, "ico": {}, "jpeg": {}, "jpg": {}, "js": {}, "json": {}, "map": {},
+	"mjs": {}, "php": {}, "png": {}, "svg": {}, "ttf": {}, "txt": {}, "webp": {}, "woff": {}, "xml": {},
+}

@@ -1,0 +1,87 @@
+package redact
+
+import (
+	"errors"
+	"sync"
+
+	"gatehouse/ingest/event"
+)
+
+// Config is the settings of a Redactor.
+type Config struct {
+	// Keys make the fingerprints. Required: without a key nothing is redacted.
+	Keys Keyring
+	// Policy says what is kept; the zero value means DefaultPolicy.
+	Policy Policy
+}
+
+// Redactor makes events of raw records. It is safe for concurrent use.
+type Redactor struct {
+	pool sync.Pool
+}
+
+// New makes a Redactor.
+func New(cfg Config) (*Redactor, error) {
+	if len(cfg.Keys.keys) == 0 {
+		return nil, errors.New("make redactor: no fingerprint key: load one with LoadOrCreateKey")
+	}
+	policy := cfg.Policy
+	if policy.Name == "" {
+		policy = DefaultPolicy()
+	}
+	key := cfg.Keys.Active()
+	r := &Redactor{}
+	r.pool.New = func() any {
+		return &scratch{policy: &policy, fp: newFingerprinter(key), keyID: key.id}
+	}
+	return r, nil
+}
+
+// Redact makes the event of a raw record: every field that the record can give,
+// and nothing secret. It depends on nothing but its arguments, the key and the
+// policy. The error, if any, is an *event.DecodeError of ReasonRedaction that
+// tells nothing of the content.
+func (r *Redactor) Redact(raw *event.Raw, o event.Origin) (e event.Event, err error) {
+	s := r.pool.Get().(*scratch)
+	defer func() {
+		if recover() != nil { // the scratch is not to be used again
+			e, err = event.Event{}, event.Reject(event.ReasonRedaction, "", "a record that redaction can take apart")
+			return
+		}
+		s.forget()
+		r.pool.Put(s)
+	}()
+	s.reset(&e)
+	e.Origin = o
+	s.fill(raw)
+	return e, nil
+}
+
+// fill writes every field. Tenant comes first, since fingerprints depend on it;
+// the URL before the credentials, since it may hold one.
+func (s *scratch) fill(raw *event.Raw) {
+	e := s.e
+	e.Gateway = s.name(raw.Gateway)
+	e.GatewayID = s.name(raw.GatewayID)
+	e.Tenant = s.name(raw.Tenant)
+	s.typed(raw)
+	s.client(raw)
+	s.target(raw)
+	s.result(raw)
+	e.RequestID = s.requestID(raw.RequestID)
+	e.TraceID = s.traceID(raw.TraceID)
+	e.UserAgent = s.text(raw.UserAgent, event.MaxUserAgent)
+	e.UAFamily = agentFamily(e.UserAgent)
+	e.Referer = s.referrer(raw.Referer)
+
+	e.Principal = s.identity(raw.Principal, ClassPrincipal)
+	e.ClientID = s.identity(raw.ClientID, ClassPrincipal)
+	e.CredentialID = s.credentialID(raw.CredentialID)
+	e.MTLSSubject = s.text(raw.MTLSSubject, event.MaxReason)
+	s.credentials(raw)
+
+	e.Headers = s.headers(raw.Headers)
+	e.Labels = s.labels(raw.Labels)
+	e.Redactions, e.Quality = s.notes.lists(raw.Quality)
+	e.Complete()
+}
