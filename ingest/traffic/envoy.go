@@ -8,8 +8,7 @@ import (
 )
 
 // envoyLine writes Istio's default JSON access log. Durations are ms; the
-// upstream's is a string. It names nobody: the recipe adds the principal and
-// the credential.
+// upstream's is a string. It names nobody: the recipe adds the credential.
 func envoyLine(l *line, r *event.Raw, o Option) {
 	l.open("")
 	l.str("authority", r.Host)
@@ -17,7 +16,7 @@ func envoyLine(l *line, r *event.Raw, o Option) {
 	l.num("bytes_sent", bodyBytes(r, r.RespBytes))
 	l.raw("connection_termination_details", "null")
 	l.raw("downstream_local_address", `"10.42.0.77:8443"`)
-	l.text("downstream_remote_address", bracketed(r.Peer), ":", clientPort(r))
+	l.text("downstream_remote_address", bracketed(r.Client), ":", clientPort(r))
 	l.num("duration", r.LatencyUS/1000)
 	l.str("method", r.Method)
 	l.uri("path", r)
@@ -32,9 +31,8 @@ func envoyLine(l *line, r *event.Raw, o Option) {
 	l.orNull("user_agent", r.UserAgent)
 	l.orNull("x_forwarded_for", orDefault(strings.Join(r.XFF, ","), r.Client))
 	if o == WithCredential {
-		l.opt("principal", r.Principal)
 		l.opt("authorization", r.Authorization)
-		l.opt("api_key", r.APIKey)
+		l.opt("x_api_key", r.APIKey)
 		l.opt("cookie", r.Cookie)
 	}
 	l.close()

@@ -8,8 +8,8 @@ import (
 )
 
 // kongLine writes what the http-log, file-log and kafka-log plugins send.
-// Times are ms. Authorization is always masked by Kong itself; the recipe adds
-// it through custom_fields_by_lua.
+// Times are ms. Kong itself masks Authorization; the recipe puts it back through
+// custom_fields_by_lua.
 func kongLine(l *line, r *event.Raw, o Option) {
 	l.open("")
 	kongResponse(l, r)
@@ -18,7 +18,7 @@ func kongLine(l *line, r *event.Raw, o Option) {
 	l.str("workspace_name", orDefault(r.Tenant, "default"))
 	kongTries(l, r)
 	l.str("client_ip", r.Client)
-	kongRequest(l, r)
+	kongRequest(l, r, o)
 	l.uri("upstream_uri", r)
 	l.num("started_at", r.TS/1000)
 	l.str("source", kongSource(r))
@@ -28,9 +28,6 @@ func kongLine(l *line, r *event.Raw, o Option) {
 	kongLatencies(l, r)
 	kongService(l, r)
 	kongConsumer(l, r)
-	if o == WithCredential {
-		l.opt("authorization", r.Authorization)
-	}
 	l.close()
 }
 
@@ -106,7 +103,7 @@ func kongTries(l *line, r *event.Raw) {
 	l.b = append(l.b, ']')
 }
 
-func kongRequest(l *line, r *event.Raw) {
+func kongRequest(l *line, r *event.Raw, o Option) {
 	l.open("request")
 	l.opt("id", r.RequestID)
 	l.open("headers")
@@ -117,7 +114,11 @@ func kongRequest(l *line, r *event.Raw) {
 	if len(r.XFF) > 0 {
 		l.text("x-forwarded-for", strings.Join(r.XFF, ", "))
 	}
-	if r.Authorization != "" {
+	switch {
+	case r.Authorization == "":
+	case o == WithCredential:
+		l.str("authorization", r.Authorization)
+	default:
 		l.raw("authorization", `"REDACTED"`)
 	}
 	l.opt("x-api-key", r.APIKey)

@@ -16,7 +16,7 @@ func traefikLine(l *line, r *event.Raw, o Option) {
 	l.text("ClientAddr", bracketed(r.Client), ":", port)
 	l.str("ClientHost", r.Client)
 	l.str("ClientPort", port)
-	l.str("ClientUsername", orDefault(r.Principal, "-"))
+	l.str("ClientUsername", orDefault(basicUser(r), "-"))
 	l.num("DownstreamContentSize", bodyBytes(r, r.RespBytes))
 	l.num("DownstreamStatus", int64(r.Status))
 	l.num("Duration", r.LatencyUS*1000)
@@ -71,6 +71,15 @@ func traefikHeaders(l *line, r *event.Raw, o Option) {
 		l.opt("request_X-Api-Key", r.APIKey)
 		l.opt("request_Cookie", r.Cookie)
 	}
+}
+
+// basicUser is the user of HTTP basic authentication: proxies that check no
+// tokens know no other.
+func basicUser(r *event.Raw) string {
+	if r.AuthType == event.AuthBasic {
+		return r.Principal
+	}
+	return ""
 }
 
 // clientPort is a port that the client might have called from.
