@@ -78,7 +78,10 @@ func fallback(p *alert.Post) string {
 	if p.Level < alert.LevelText {
 		return escape(alert.Clean(p.Message.Summary, maxFallback))
 	}
-	text := p.Message.Summary + "\n" + alert.RenderText(&p.Message, false)
+	text := alert.RenderText(&p.Message, false)
+	if p.Message.Header == "" {
+		text = p.Message.Summary + "\n" + text
+	}
 	return escape(alert.CleanLines(text, maxPlain))
 }
 

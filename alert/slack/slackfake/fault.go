@@ -19,6 +19,8 @@ type Fault struct {
 	Status int
 	// RetryAfter goes with status 429.
 	RetryAfter time.Duration
+	// Code is an error of Slack, such as "fatal_error": status 200 and not ok.
+	Code string
 }
 
 // Fail makes the next calls of a method fail, one fault each.
@@ -48,6 +50,10 @@ func (s *Server) takeFault(method string) (Fault, bool) {
 }
 
 func (s *Server) fail(w http.ResponseWriter, method string, f Fault) {
+	if f.Code != "" {
+		s.answer(w, method, nil, refuse(f.Code))
+		return
+	}
 	s.note(method, f.Status, "")
 	if f.Status == 0 {
 		panic(http.ErrAbortHandler) // closes the connection without an answer

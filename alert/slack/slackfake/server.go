@@ -124,6 +124,13 @@ func (s *Server) Calls() []Call {
 	return slices.Clone(s.calls)
 }
 
+// Say posts a message of somebody else.
+func (s *Server) Say(channel, text string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.messages = append(s.messages, &Message{Channel: channel, TS: s.nextTS(), Text: text, Markdown: true, Posted: s.cfg.Now()})
+}
+
 // Delete removes a message, as a person in the channel could.
 func (s *Server) Delete(channel, ts string) {
 	s.mu.Lock()
