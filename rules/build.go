@@ -89,12 +89,14 @@ func (r *reading) predicate(rule *Rule) error {
 }
 
 func (r *reading) compilePredicate(rule *Rule, path []string, src scalar) (*Predicate, error) {
-	p, _, err := compile(string(src), reflect.Bool)
+	p, err := compilePredicate(string(src))
 	if err != nil {
 		return nil, r.at(path, string(src), err)
 	}
-	rule.need |= p.need
-	return &Predicate{p}, nil
+	if p.fast == nil {
+		rule.need |= p.need
+	}
+	return p, nil
 }
 
 func (r *reading) grouping(rule *Rule) error {

@@ -228,3 +228,12 @@ func compile(src string, want reflect.Kind) (program, ast.Node, error) {
 	}
 	return p, root, nil
 }
+
+// compilePredicate compiles an expression with a yes-or-no result.
+func compilePredicate(src string) (*Predicate, error) {
+	p, root, err := compile(src, reflect.Bool)
+	if err != nil {
+		return nil, err
+	}
+	return &Predicate{program: p, fast: truthClosure(root)}, nil
+}

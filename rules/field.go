@@ -18,7 +18,8 @@ type Field struct {
 	// Column says that SQL is a column of its own.
 	Column bool
 
-	text func(*event.Event) string // nil unless the field can be a group key
+	text   func(*event.Event) string // nil unless the field can be a group key
+	number func(*event.Event) int64  // of fields of Type number
 }
 
 // Text is the field's value as text, "" when it is absent. It panics for fields
@@ -49,7 +50,7 @@ func fieldNames() []string {
 
 var fields = []Field{
 	text("kind", func(e *event.Event) string { return string(e.Kind) }),
-	number("ts", func(e *event.Event) int64 { return e.TS }),
+	derived("ts", "start of the request in µs since the Unix epoch", "toUnixTimestamp64Micro(ts)", func(e *event.Event) int64 { return e.TS }),
 	text("ts_src", func(e *event.Event) string { return string(e.TSSrc) }),
 	text("gateway", func(e *event.Event) string { return e.Gateway }),
 	text("gateway_id", func(e *event.Event) string { return e.GatewayID }),
@@ -116,9 +117,9 @@ var fields = []Field{
 	{Name: "endpoint", Type: "text", Doc: "route where one is known, else path", SQL: "if(route != '', route, path)", text: endpoint},
 	{Name: "object", Type: "text", Doc: "ref of the last of objects: the innermost thing that the call named", SQL: "`objects.ref`[-1]", text: object},
 	{Name: "ua_class", Type: "text", Doc: "bot, tool, mobile, browser or other, from the user agent; \"\" without one", text: uaClass},
-	{Name: "ip_version", Type: "number", Doc: "4, 6, or 0 without an address", SQL: "multiIf(client_ip = '', 0, position(client_ip, ':') > 0, 6, 4)", text: func(e *event.Event) string { return strconv.Itoa(ipVersion(e)) }},
-	{Name: "hour", Type: "number", Doc: "hour of the day, UTC", SQL: "toHour(ts)", text: func(e *event.Event) string { return strconv.Itoa(hour(e)) }},
-	{Name: "weekday", Type: "number", Doc: "day of the week, UTC, 0 = Sunday", SQL: "(toDayOfWeek(ts) % 7)", text: func(e *event.Event) string { return strconv.Itoa(weekday(e)) }},
+	derived("ip_version", "4, 6, or 0 without an address", "multiIf(client_ip = '', 0, position(client_ip, ':') > 0, 6, 4)", func(e *event.Event) int64 { return int64(ipVersion(e)) }),
+	derived("hour", "hour of the day, UTC", "toHour(ts)", func(e *event.Event) int64 { return int64(hour(e)) }),
+	derived("weekday", "day of the week, UTC, 0 = Sunday", "(toDayOfWeek(ts) % 7)", func(e *event.Event) int64 { return int64(weekday(e)) }),
 }
 
 func text(name string, get func(*event.Event) string) Field {
@@ -126,7 +127,14 @@ func text(name string, get func(*event.Event) string) Field {
 }
 
 func number(name string, get func(*event.Event) int64) Field {
-	return Field{Name: name, Type: "number", SQL: name, Column: true, text: func(e *event.Event) string {
+	f := derived(name, "", name, get)
+	f.Column = true
+	return f
+}
+
+// derived is a number that is computed from others.
+func derived(name, doc, sql string, get func(*event.Event) int64) Field {
+	return Field{Name: name, Type: "number", Doc: doc, SQL: sql, number: get, text: func(e *event.Event) string {
 		n := get(e)
 		if n == event.Absent {
 			return ""

@@ -13,7 +13,10 @@ import (
 )
 
 // Predicate is a compiled yes-or-no expression over an event.
-type Predicate struct{ program }
+type Predicate struct {
+	program
+	fast truthFn // nil: runs on the virtual machine
+}
 
 // Source is the expression as written.
 func (p *Predicate) Source() string { return p.source }
@@ -44,13 +47,14 @@ type Machine struct {
 	ev   *event.Event
 	need needs
 	// filled says that env holds ev; it is filled on first use.
-	filled bool
-	seed   uint64
+	filled  bool
+	seed    uint64
+	classes map[string]string // user agent → ua_class
 }
 
 // NewMachine is a machine for the rules of s. seed keys the hashes of [Machine.Hash].
 func NewMachine(s Set, seed uint64) *Machine {
-	m := &Machine{seed: seed}
+	m := &Machine{seed: seed, classes: map[string]string{}}
 	for _, r := range s.rules {
 		m.need |= r.need
 	}
@@ -75,6 +79,9 @@ func (m *Machine) run(p *program) (any, error) {
 // Test evaluates p. Its error is one of the data meeting the rule, such as a
 // comparison with an absent client_asn; the result is false then.
 func (m *Machine) Test(p *Predicate) (bool, error) {
+	if p.fast != nil {
+		return p.fast(m), nil
+	}
 	v, err := m.run(&p.program)
 	if err != nil {
 		return false, err
