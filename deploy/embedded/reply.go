@@ -16,7 +16,8 @@ import (
 type reply struct {
 	w       http.ResponseWriter
 	engine  *sqlEngine
-	out     io.Writer
+	out     io.Writer // through all encodings
+	raw     io.Writer // without the engine's framing
 	close   func() error
 	format  string
 	prefix  []byte // goes before each Native block
@@ -25,7 +26,7 @@ type reply struct {
 }
 
 func newReply(w http.ResponseWriter, req *request) *reply {
-	r := &reply{w: w, out: w, close: func() error { return nil }, format: req.format, tag: rand.Text()[:exceptionTagLen]}
+	r := &reply{w: w, out: w, raw: w, close: func() error { return nil }, format: req.format, tag: rand.Text()[:exceptionTagLen]}
 	w.Header().Set("X-ClickHouse-Query-Id", req.id)
 	w.Header().Set("X-ClickHouse-Timezone", "UTC")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
@@ -34,7 +35,7 @@ func newReply(w http.ResponseWriter, req *request) *reply {
 		r.out = &frameWriter{out: w}
 	case req.gzip:
 		zip := gzip.NewWriter(w)
-		r.out, r.close = zip, zip.Close
+		r.out, r.raw, r.close = zip, zip, zip.Close
 		w.Header().Set("Content-Encoding", "gzip")
 	}
 	if blockRevision(req.revision) >= revisionBlockInfo {
@@ -92,7 +93,7 @@ func (r *reply) finish(err error) error {
 	case isGone(err):
 		return nil
 	case r.started:
-		return errors.Join(err, r.close(), r.exceptionBlock(err))
+		return errors.Join(err, r.exceptionBlock(err), r.close())
 	}
 	r.w.Header().Del("Content-Encoding")
 	r.w.Header().Set("Content-Type", "text/plain; charset=UTF-8")
@@ -107,10 +108,11 @@ func (r *reply) finish(err error) error {
 
 // exceptionBlock reports an exception inside a body that has begun. The tag was
 // announced in a header, so that data which looks like a block is not taken
-// for one.
+// for one. It goes inside a Content-Encoding but not inside the engine's own
+// framing, where clients look for it.
 func (r *reply) exceptionBlock(err error) error {
 	text := exceptionText(err)
-	_, werr := fmt.Fprintf(r.w, "\r\n__exception__\r\n%s\r\n%s\n%d %s\r\n__exception__\r\n", r.tag, text, len(text), r.tag)
+	_, werr := fmt.Fprintf(r.raw, "\r\n__exception__\r\n%s\r\n%s\n%d %s\r\n__exception__\r\n", r.tag, text, len(text), r.tag)
 	return werr
 }
 
