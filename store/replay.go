@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"slices"
 	"strings"
 	"time"
 
@@ -16,34 +17,97 @@ import (
 // within a partition the order is always that of the offsets.
 func (db *DB) Replay(ctx context.Context, from, to time.Time) iter.Seq2[event.Event, error] {
 	return func(yield func(event.Event, error) bool) {
-		b := newBlock()
-		names, scan := make([]string, len(b.columns)), make([]any, len(b.columns))
-		for i, c := range b.columns {
-			names[i], scan[i] = quoteName(c.name), c.scan
-		}
-		rows, err := db.conn.Query(ctx, "SELECT "+strings.Join(names, ", ")+` FROM audit.events
-WHERE ts >= fromUnixTimestamp64Micro(?) AND ts < fromUnixTimestamp64Micro(?)
-ORDER BY ingested_at, kafka_topic, kafka_partition, kafka_offset, kafka_index`, from.UnixMicro(), to.UnixMicro())
+		db.read(ctx, yield, "ts >= fromUnixTimestamp64Micro(?) AND ts < fromUnixTimestamp64Micro(?)", from.UnixMicro(), to.UnixMicro())
+	}
+}
+
+// Recent reads the events that were stored since a time, in the same order, but
+// no more than about limit of the newest: whole batches, from the first one that
+// still fits. It reads in pieces, so its memory does not grow with what it reads.
+func (db *DB) Recent(ctx context.Context, since time.Time, limit uint64) iter.Seq2[event.Event, error] {
+	return func(yield func(event.Event, error) bool) {
+		pieces, err := db.pieces(ctx, since, limit)
 		if err != nil {
-			yield(event.Event{}, fmt.Errorf("replay events: %w", describe(ctx, err)))
+			yield(event.Event{}, err)
 			return
 		}
-		defer rows.Close()
-		for rows.Next() {
-			if err := rows.Scan(scan...); err != nil {
-				yield(event.Event{}, fmt.Errorf("replay events: %w", err))
+		for _, p := range pieces {
+			more := db.read(ctx, yield, "ingested_at >= fromUnixTimestamp64Milli(?) AND ingested_at <= fromUnixTimestamp64Milli(?)", p.from, p.to)
+			if !more {
 				return
 			}
-			var e event.Event
-			for i := range b.columns {
-				b.columns[i].get(&e)
-			}
-			if !yield(e, nil) {
-				return
-			}
-		}
-		if err := rows.Err(); err != nil {
-			yield(event.Event{}, fmt.Errorf("replay events: %w", describe(ctx, err)))
 		}
 	}
+}
+
+// piece is a span of insertion times, in ms, both ends included.
+type piece struct{ from, to int64 }
+
+// pieceRows is how many rows Recent asks for at once.
+const pieceRows = 100_000
+
+// pieces cuts the newest limit rows into spans of about pieceRows, oldest first.
+func (db *DB) pieces(ctx context.Context, since time.Time, limit uint64) ([]piece, error) {
+	rows, err := db.conn.Query(ctx, `SELECT toUnixTimestamp64Milli(ingested_at) AS at, count() FROM audit.events
+WHERE ingested_at >= fromUnixTimestamp64Milli(?) GROUP BY at ORDER BY at DESC`, since.UnixMilli())
+	if err != nil {
+		return nil, fmt.Errorf("look for recent events: %w", describe(ctx, err))
+	}
+	defer rows.Close()
+	var out []piece
+	var total, inPiece uint64
+	for rows.Next() {
+		var at int64
+		var n uint64
+		if err := rows.Scan(&at, &n); err != nil {
+			return nil, fmt.Errorf("look for recent events: %w", err)
+		}
+		if total += n; total > limit && len(out) > 0 {
+			break
+		}
+		if len(out) == 0 || inPiece+n > pieceRows {
+			out, inPiece = append(out, piece{at, at}), 0
+		}
+		out[len(out)-1].from, inPiece = at, inPiece+n
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("look for recent events: %w", err)
+	}
+	slices.Reverse(out)
+	return out, nil
+}
+
+// read yields the events that a condition selects and says whether to go on.
+func (db *DB) read(ctx context.Context, yield func(event.Event, error) bool, where string, args ...any) bool {
+	fail := func(err error) bool {
+		yield(event.Event{}, fmt.Errorf("replay events: %w", describe(ctx, err)))
+		return false
+	}
+	b := newBlock()
+	names, scan := make([]string, len(b.columns)), make([]any, len(b.columns))
+	for i, c := range b.columns {
+		names[i], scan[i] = quoteName(c.name), c.scan
+	}
+	rows, err := db.conn.Query(ctx, "SELECT "+strings.Join(names, ", ")+" FROM audit.events WHERE "+where+
+		" ORDER BY ingested_at, kafka_topic, kafka_partition, kafka_offset, kafka_index", args...)
+	if err != nil {
+		return fail(err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if err := rows.Scan(scan...); err != nil {
+			return fail(err)
+		}
+		var e event.Event
+		for i := range b.columns {
+			b.columns[i].get(&e)
+		}
+		if !yield(e, nil) {
+			return false
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return fail(err)
+	}
+	return true
 }

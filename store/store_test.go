@@ -175,6 +175,33 @@ func TestWhatIsAppendedIsReplayedFieldByField(t *testing.T) {
 	})
 }
 
+// What was stored lately is read in pieces, whole batches, and the oldest give
+// way to the limit.
+func TestRecentReadsTheNewestBatches(t *testing.T) {
+	onEach(t, func(t *testing.T, db *DB) {
+		start := time.Now().Truncate(time.Millisecond)
+		ledger := db.Ledger()
+		for i := range int64(4) {
+			db.now = func() time.Time { return start.Add(time.Duration(i) * time.Second) }
+			if err := ledger.Append(t.Context(), batchOf(t, i*10, i*10+9)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var got []int64
+		for e, err := range db.Recent(t.Context(), start.Add(time.Second), 20) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if e.Origin.Topic == t.Name() {
+				got = append(got, e.Origin.Offset)
+			}
+		}
+		if len(got) != 20 || got[0] != 20 || got[19] != 39 {
+			t.Errorf("offsets %v: want 20 to 39, the newest two batches", got)
+		}
+	})
+}
+
 func TestAbsentNumbersAreNull(t *testing.T) {
 	onEach(t, func(t *testing.T, db *DB) {
 		b := batchOf(t, 0, 1)

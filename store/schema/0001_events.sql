@@ -90,6 +90,7 @@ CREATE TABLE audit.events
     INDEX by_credential credential TYPE bloom_filter(0.01) GRANULARITY 1,
     INDEX by_client_ip client_ip TYPE bloom_filter(0.01) GRANULARITY 1,
     INDEX by_offset kafka_offset TYPE minmax GRANULARITY 1,
+    INDEX by_insert ingested_at TYPE minmax GRANULARITY 1,
 
     CONSTRAINT fresh CHECK ingested_at > now64(3) - INTERVAL 10 MINUTE AND ingested_at < now64(3) + INTERVAL 5 MINUTE
 )

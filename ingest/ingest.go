@@ -1,0 +1,231 @@
+// Package ingest turns Kafka messages into durable, redacted events: it decodes
+// and redacts each record, gathers batches by partition, and hands every batch to
+// its sinks exactly once.
+//
+// Exactly once rests on one idea: a batch's exact range of offsets is declared in
+// the metadata of the group's offset commit before the batch is stored, and the
+// store recognises a range that it has. Whoever owns the partition next, after a
+// crash or a rebalance, reads the declaration and replays exactly that range
+// before it goes on, so that a batch never comes back with other boundaries.
+//
+//	fill batch k+1 ──▶ commit(offset = first of k+1, metadata = intent k+1) ──▶ append k+1 ──▶ …
+//	                   acknowledges k, declares k+1: one commit per batch
+package ingest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"gatehouse/ingest/event"
+	"gatehouse/ingest/redact"
+	"gatehouse/ingest/stream"
+)
+
+// Defaults of Config.
+const (
+	DefaultFlushInterval = 500 * time.Millisecond
+	DefaultBatchEvents   = 50_000
+	DefaultBatchBytes    = 16 << 20
+	retryFirst           = 100 * time.Millisecond
+	retryMax             = 10 * time.Second
+)
+
+// Source is one owned partition, for as long as it is owned. *stream.Partition
+// is one.
+type Source interface {
+	// Next blocks until there are records behind the current position and
+	// returns them with the offset to go on from. It must return a
+	// *stream.GapError when the records at the position are gone for good.
+	Next(ctx context.Context) ([]stream.Record, int64, error)
+	// Position is the group's committed offset and its metadata, read after
+	// every commit that an earlier owner could have made.
+	Position() (offset int64, metadata string)
+	// Seek sets where Next goes on.
+	Seek(offset int64)
+	// Commit stores the offset and metadata, or fails when the partition is no
+	// longer owned.
+	Commit(ctx context.Context, next int64, metadata string) error
+	// Range names a span of this partition in its present incarnation.
+	Range(first, last int64) event.Range
+}
+
+// Sink takes batches. When Append returns nil the batch is durable; a batch with
+// a Range that was appended before must have no further effect.
+type Sink interface {
+	Append(ctx context.Context, b event.Batch) error
+}
+
+// GapRecorder keeps offsets that were lost before they could be read.
+type GapRecorder interface {
+	Append(ctx context.Context, gaps ...Gap) error
+}
+
+// Config says how batches are cut and where they go.
+type Config struct {
+	// Redactor makes events of raw records. Required.
+	Redactor *redact.Redactor
+	// Sinks take each batch in this order; the next is tried only when the one
+	// before has acknowledged. At least one.
+	Sinks []Sink
+	// Gaps records lost offsets. Required.
+	Gaps GapRecorder
+	// Gateways maps a topic to the source type of its records, for records
+	// without the header that says so. A topic that is not in it is sniffed.
+	Gateways map[string]string
+	// FlushInterval is the age at which a batch is stored even if small.
+	FlushInterval time.Duration
+	// BatchEvents and BatchBytes (of Kafka record values) bound one batch.
+	BatchEvents, BatchBytes int
+	// Permanent says of a sink's error that no retry will mend it; then the
+	// ingester stops with that error. nil retries everything.
+	Permanent func(error) bool
+	// Clock gives the time of rejections and gaps. nil is time.Now.
+	Clock   func() time.Time
+	Log     *slog.Logger
+	Metrics prometheus.Registerer
+}
+
+// Ingester runs the loop of one partition at a time; one Ingester serves all
+// partitions of a process.
+type Ingester struct {
+	cfg     Config
+	metrics *metrics
+}
+
+// New checks the configuration and fills in its defaults.
+func New(cfg Config) (*Ingester, error) {
+	switch {
+	case cfg.Redactor == nil:
+		return nil, errors.New("new ingester: no redactor")
+	case len(cfg.Sinks) == 0:
+		return nil, errors.New("new ingester: no sink")
+	case cfg.Gaps == nil:
+		return nil, errors.New("new ingester: no recorder of gaps")
+	}
+	if cfg.FlushInterval == 0 {
+		cfg.FlushInterval = DefaultFlushInterval
+	}
+	if cfg.BatchEvents == 0 {
+		cfg.BatchEvents = DefaultBatchEvents
+	}
+	if cfg.BatchBytes == 0 {
+		cfg.BatchBytes = DefaultBatchBytes
+	}
+	if cfg.Permanent == nil {
+		cfg.Permanent = func(error) bool { return false }
+	}
+	if cfg.Clock == nil {
+		cfg.Clock = time.Now
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Ingester{cfg: cfg, metrics: newMetrics(cfg.Metrics)}, nil
+}
+
+// Run ingests one partition until ctx ends, which is not an error, or until the
+// partition is lost or a sink refuses for good.
+func (in *Ingester) Run(ctx context.Context, src Source) error {
+	err := in.run(ctx, src)
+	if ctx.Err() != nil && (err == nil || errors.Is(err, ctx.Err()) || errors.Is(err, context.Cause(ctx))) {
+		return nil
+	}
+	return err
+}
+
+func (in *Ingester) run(ctx context.Context, src Source) error {
+	if err := in.resume(ctx, src); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	filler := in.newFiller(src)
+	done := make(chan error, 1)
+	go func() { done <- filler.run(ctx) }()
+	err := in.storeAll(ctx, src, filler)
+	cancel()
+	if fillErr := <-done; err == nil {
+		err = fillErr
+	}
+	return err
+}
+
+// storeAll takes batches from the filler as they close. The declaration of a
+// batch acknowledges the one before; only when nothing follows at once is the
+// offset committed alone, so that a quiet partition shows no lag.
+func (in *Ingester) storeAll(ctx context.Context, src Source, f *filler) error {
+	b, ok := <-f.batches
+	for ok {
+		if err := in.store(ctx, src, b); err != nil {
+			return err
+		}
+		next := b.next
+		select {
+		case b, ok = <-f.batches:
+			continue
+		default:
+		}
+		if err := src.Commit(ctx, next, ""); err != nil {
+			return fmt.Errorf("acknowledge offset %d: %w", next, err)
+		}
+		b, ok = <-f.batches
+	}
+	return nil // the filler stopped and says why
+}
+
+// store declares a batch and appends it: the whole protocol for one batch. A
+// batch without records (control records, compacted offsets) needs neither.
+func (in *Ingester) store(ctx context.Context, src Source, b *filling) error {
+	if b.records == 0 {
+		return nil
+	}
+	r := src.Range(b.first, b.last)
+	if err := src.Commit(ctx, b.first, intentOf(r).String()); err != nil {
+		return fmt.Errorf("declare batch %s: %w", r, err)
+	}
+	return in.append(ctx, event.Batch{Range: r, Events: b.events, Rejected: b.rejected})
+}
+
+// append gives the batch to every sink in order, trying each until it
+// acknowledges. The batch stays the same from try to try, so that the sink can
+// recognise it.
+func (in *Ingester) append(ctx context.Context, b event.Batch) error {
+	for _, sink := range in.cfg.Sinks {
+		wait := retryFirst
+		for {
+			err := sink.Append(ctx, b)
+			if err == nil {
+				break
+			}
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			if in.cfg.Permanent(err) {
+				return fmt.Errorf("store batch: %w", err)
+			}
+			in.metrics.retries.Inc()
+			in.cfg.Log.WarnContext(ctx, "batch not stored, retrying", "batch", b.Range.String(), "wait", wait, "error", err)
+			if err := sleep(ctx, wait); err != nil {
+				return err
+			}
+			wait = min(2*wait, retryMax)
+		}
+	}
+	in.metrics.stored(b, in.cfg.Clock())
+	return nil
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
