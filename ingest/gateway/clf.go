@@ -196,6 +196,9 @@ func setPrefix(raw *event.Raw, prefix string) (n notes) {
 // the client: the second is an address, or what is behind it starts as ident and
 // user do. Both may be names, as in "www.example.org client.example.net - -".
 func isVirtualHost(first, second, tail string) bool {
+	if !isVisible(first) || strings.ContainsAny(first, `"\/@`) {
+		return false
+	}
 	if isAddress(second) {
 		return true
 	}

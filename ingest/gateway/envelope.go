@@ -55,11 +55,11 @@ func (p *peeler) peelArray(text []byte, depth int) {
 		p.refuse(event.Reject(event.ReasonSyntax, "", "at most 4 envelopes in one another"), len(text))
 		return
 	}
-	element, rest, end := cutElement(text[1:])
+	element, rest, end := cutElement(text[1:], ']')
 	if end == ']' && len(element) == 0 {
 		p.refuse(event.Reject(event.ReasonEmpty, "", "at least one event in the array"), len(text))
 	}
-	for ; len(element) > 0 || end == ','; element, rest, end = cutElement(rest) {
+	for ; len(element) > 0 || end == ','; element, rest, end = cutElement(rest, ']') {
 		if p.full {
 			return
 		}
@@ -81,17 +81,10 @@ func (p *peeler) peelArray(text []byte, depth int) {
 // peelObject decodes an object. Only if its decoder cannot, it is looked at as
 // an envelope: that order makes envelopes cost nothing where there are none.
 func (p *peeler) peelObject(text []byte, depth int) {
-	d := p.decode
-	err := event.Reject(event.ReasonUnknownGateway, "", "a recognisable object, or the source type by configuration")
-	if d == nil {
-		d = sniffObject(text)
-	}
-	if d != nil {
-		var raw event.Raw
-		if raw, err = d(text); err == nil {
-			p.accept(raw)
-			return
-		}
+	raw, err := p.decodeObject(text)
+	if err == nil {
+		p.accept(raw)
+		return
 	}
 	if err.Reason != event.ReasonNotAccess && depth < maxEnvelopes {
 		if inner, ok := openEnvelope(text); ok {
@@ -100,6 +93,17 @@ func (p *peeler) peelObject(text []byte, depth int) {
 		}
 	}
 	p.refuse(err, len(text))
+}
+
+func (p *peeler) decodeObject(text []byte) (event.Raw, *event.DecodeError) {
+	d := p.decode
+	if d == nil {
+		var err *event.DecodeError
+		if d, err = sniffObject(text); err != nil {
+			return event.Raw{}, err
+		}
+	}
+	return d(text)
 }
 
 // peelQuoted unwraps a JSON string, or takes off the extra pair of double quotes
@@ -149,16 +153,31 @@ func (p *peeler) peelLine(text []byte, depth int) {
 
 // openEnvelope finds the payload of a known envelope object: the array of
 // {"records":[…]} or {"logEvents":[…]}, or the line or object of {"message":…}
-// and {"log":…}.
+// and {"log":…}. Like an array it is taken apart by its brackets only.
 func openEnvelope(text []byte) ([]byte, bool) {
-	s := newScanner(text)
-	var inner []byte
-	for key, ok := s.enter(); ok; key, ok = s.next() {
-		if value := s.span(); isPayload(key, value) {
-			inner = value
+	member, rest, end := cutElement(text[1:], '}')
+	for ; len(member) > 0; member, rest, end = cutElement(rest, '}') {
+		if key, value, ok := cutKey(member); ok && isPayload(key, value) {
+			return value, true
+		}
+		if end != ',' {
+			break
 		}
 	}
-	return inner, inner != nil && s.end() == nil
+	return nil, false
+}
+
+// cutKey splits a member of an object; keys with escapes are left as they are.
+func cutKey(member []byte) (key string, value []byte, ok bool) {
+	if member[0] != '"' {
+		return "", nil, false
+	}
+	end := stringEnd(member, 0)
+	value = trim(member[end+1:])
+	if len(value) == 0 || value[0] != ':' {
+		return "", nil, false
+	}
+	return string(member[1:end]), trim(value[1:]), true
 }
 
 func isPayload(key string, value []byte) bool {
@@ -207,9 +226,9 @@ func isArray(text []byte) bool {
 	return false
 }
 
-// cutElement cuts the next element off the inside of an array. end is the comma
-// or bracket that ended it, or 0 when the text breaks off before.
-func cutElement(text []byte) (element, rest []byte, end byte) {
+// cutElement cuts the next element or member off the inside of what closer ends.
+// end is the comma or closer that ended it, or 0 when the text breaks off before.
+func cutElement(text []byte, closer byte) (element, rest []byte, end byte) {
 	depth := 0
 	for i := 0; i < len(text); i++ {
 		switch c := text[i]; {
@@ -217,7 +236,7 @@ func cutElement(text []byte) (element, rest []byte, end byte) {
 			i = stringEnd(text, i)
 		case c == '{' || c == '[':
 			depth++
-		case depth == 0 && (c == ',' || c == ']'):
+		case depth == 0 && (c == ',' || c == closer):
 			return trim(text[:i]), trim(text[i+1:]), c
 		case c == '}' || c == ']':
 			depth = max(depth-1, 0)

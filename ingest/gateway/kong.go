@@ -212,6 +212,10 @@ func (k *kong) consumer(raw *event.Raw) {
 
 // tries takes the balancer's attempts; the last one is who answered.
 func (k *kong) tries(raw *event.Raw) {
+	if k.peek() == '{' {
+		k.skip() // how Kong's encoder writes an empty list
+		return
+	}
 	attempts := 0
 	for ok := k.array(); ok; ok = k.more() {
 		ip, port := "", ""

@@ -261,15 +261,16 @@ func (x *nginx) setRequest(raw *event.Raw) {
 }
 
 func (x *nginx) setSizes(raw *event.Raw) {
-	raw.RespBytes, raw.BytesScope = x.total, event.BytesTotal
-	if x.total >= 0 {
-		return
-	}
-	if raw.RespBytes = x.body; x.body >= 0 {
-		raw.BytesScope = event.BytesBody
+	switch {
+	case x.total >= 0:
+		raw.RespBytes, raw.BytesScope = x.total, event.BytesTotal
+	case x.body >= 0:
+		raw.RespBytes, raw.BytesScope = x.body, event.BytesBody
 		if raw.ReqBytes >= 0 {
 			x.notes |= noteBytesScopeMixed
 		}
+	case raw.ReqBytes >= 0:
+		raw.BytesScope = event.BytesTotal
 	}
 }
 

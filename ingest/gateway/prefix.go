@@ -79,15 +79,20 @@ func cut5424(rest []byte) ([]byte, bool) {
 	return rest, true
 }
 
-// structuredEnd finds the bracket that closes one element of structured data;
-// brackets inside values are escaped.
+// structuredEnd finds the bracket that closes one element of structured data,
+// which may be inside neither quotes nor an escape.
 func structuredEnd(v []byte) int {
+	quoted := false
 	for i := 1; i < len(v); i++ {
 		switch v[i] {
 		case '\\':
 			i++
+		case '"':
+			quoted = !quoted
 		case ']':
-			return i
+			if !quoted {
+				return i
+			}
 		}
 	}
 	return -1

@@ -1,5 +1,11 @@
 package gateway
 
+import (
+	"slices"
+
+	"gatehouse/ingest/event"
+)
+
 // sniffLine recognises the format of a line.
 func sniffLine(line []byte) decode {
 	if isEnvoyText(string(line[:min(len(line), 24)])) {
@@ -8,42 +14,55 @@ func sniffLine(line []byte) decode {
 	return decodeCLF
 }
 
-// marks are members by which an object is recognised; a format is whose marks
-// are all there, the first in this order.
+// marks are members by which an object is recognised; a format is the first
+// here whose marks are all there.
 var marks = []struct {
-	members []string
 	decode  decode
+	members []string
 }{
-	{[]string{"latencies", "request", "started_at"}, decodeKong},
-	{[]string{"DownstreamStatus", "RequestMethod"}, decodeTraefik},
-	{[]string{"response_flags", "start_time"}, decodeEnvoy},
-	{[]string{"response_code", "start_time"}, decodeEnvoy},
-	{[]string{"ts", "method", "path", "status"}, decodeCanonical},
-	{[]string{"remote_addr", "status"}, decodeNGINX},
-	{[]string{"remote_addr", "request"}, decodeNGINX},
-	{[]string{"remote_ip", "response"}, decodeNGINX},
-	{[]string{"request_uri", "status"}, decodeNGINX},
+	{decodeKong, []string{"latencies", "request", "started_at"}},
+	{decodeTraefik, []string{"DownstreamStatus", "RequestMethod"}},
+	{decodeEnvoy, []string{"response_flags", "start_time"}},
+	{decodeEnvoy, []string{"response_code", "start_time"}},
+	{decodeCanonical, []string{"ts", "method", "path", "status"}},
+	{decodeNGINX, []string{"remote_addr", "status"}},
+	{decodeNGINX, []string{"remote_addr", "request"}},
+	{decodeNGINX, []string{"remote_ip", "response"}},
+	{decodeNGINX, []string{"request_uri", "status"}},
 }
 
-// sniffObject recognises the format of a JSON object, nil if it cannot.
-func sniffObject(text []byte) decode {
-	seen := make(map[string]bool)
+// markNames are all the members of marks, each of which has a bit in sniffing.
+var markNames = []string{
+	"latencies", "request", "started_at", "DownstreamStatus", "RequestMethod", "response_flags", "start_time",
+	"response_code", "ts", "method", "path", "status", "remote_addr", "remote_ip", "response", "request_uri",
+}
+
+// sniffObject recognises the format of a JSON object by its members.
+func sniffObject(text []byte) (decode, *event.DecodeError) {
+	var seen uint32
 	s := newScanner(text)
 	for key, ok := s.enter(); ok; key, ok = s.next() {
-		seen[key] = true
+		if i := slices.Index(markNames, key); i >= 0 {
+			seen |= 1 << i
+		}
 		s.skip()
 	}
-	if s.end() != nil {
-		return nil
+	if err := s.end(); err != nil {
+		return nil, err
 	}
 	for _, m := range marks {
-		all := true
-		for _, member := range m.members {
-			all = all && seen[member]
-		}
-		if all {
-			return m.decode
+		if hasAll(seen, m.members) {
+			return m.decode, nil
 		}
 	}
-	return nil
+	return nil, event.Reject(event.ReasonUnknownGateway, "", "a recognisable object, or the source type by configuration")
+}
+
+func hasAll(seen uint32, members []string) bool {
+	for _, member := range members {
+		if seen&(1<<slices.Index(markNames, member)) == 0 {
+			return false
+		}
+	}
+	return true
 }
