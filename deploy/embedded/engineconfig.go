@@ -7,10 +7,10 @@ import (
 	"strings"
 )
 
-//go:embed config.xml
+//go:embed engine-config.xml
 var configXML string
 
-//go:embed users.xml
+//go:embed engine-users.xml
 var usersXML string
 
 // writeEngineConfig writes the engine's two configuration files into the data

@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"path"
 	"path/filepath"
+	"runtime"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -38,14 +39,18 @@ func locateLibchdb(ctx context.Context, progress io.Writer) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	library := filepath.Join(dir, libraryName)
-	if exists(library) {
+	if library := filepath.Join(dir, libraryName); exists(library) {
 		return library, nil
 	}
-	rel, err := currentRelease()
+	rel, err := releaseFor(runtime.GOOS + "/" + runtime.GOARCH)
 	if err != nil {
 		return "", err
 	}
+	return fetchOnce(ctx, rel, dir, progress)
+}
+
+// fetchOnce fetches into dir under a lock, unless another process just did.
+func fetchOnce(ctx context.Context, rel release, dir string, progress io.Writer) (string, error) {
 	if err := makeDir(dir); err != nil {
 		return "", err
 	}
@@ -54,6 +59,7 @@ func locateLibchdb(ctx context.Context, progress io.Writer) (string, error) {
 		return "", fmt.Errorf("fetch the SQL engine: lock %s: %w", dir, err)
 	}
 	defer lock.Close()
+	library := filepath.Join(dir, libraryName)
 	if exists(library) {
 		return library, nil
 	}

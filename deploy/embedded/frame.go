@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/go-faster/city"
 	"github.com/klauspost/compress/zstd"
@@ -34,7 +35,8 @@ const (
 type frameReader struct {
 	src  io.Reader
 	raw  []byte // current block as received
-	data []byte // its decompressed rest
+	buf  []byte // room for its data
+	data []byte // what of that is still to be read
 }
 
 func newFrameReader(src io.Reader) *frameReader { return &frameReader{src: src} }
@@ -60,10 +62,9 @@ func (f *frameReader) nextBlock() error {
 	size := int(binary.LittleEndian.Uint32(head[frameChecksum+1:]))
 	plain := int(binary.LittleEndian.Uint32(head[frameChecksum+5:]))
 	if size < frameHeader || size > maxFrameBytes || plain > maxFrameBytes {
-		return fmt.Errorf("read compressed block: sizes %d and %d: want at most %d", size, plain, maxFrameBytes)
+		return fmt.Errorf("read compressed block: sizes %d and %d: want at most %d: send smaller batches", size, plain, maxFrameBytes)
 	}
-	f.raw = append(f.raw[:0], head[frameChecksum:]...)
-	f.raw = append(f.raw, make([]byte, size-frameHeader)...)
+	f.raw = append(slices.Grow(f.raw[:0], size), head[frameChecksum:]...)[:size]
 	if _, err := io.ReadFull(f.src, f.raw[frameHeader:]); err != nil {
 		return fmt.Errorf("read compressed block: %w", io.ErrUnexpectedEOF)
 	}
@@ -75,7 +76,8 @@ func (f *frameReader) nextBlock() error {
 }
 
 func (f *frameReader) decompress(method byte, src []byte, size int) error {
-	buf := make([]byte, size)
+	f.buf = slices.Grow(f.buf[:0], size)[:size]
+	buf := f.buf
 	var n int
 	var err error
 	switch method {

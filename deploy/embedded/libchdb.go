@@ -113,7 +113,8 @@ func (l *libchdb) open(args ...string) (*session, error) {
 	slot := l.connect(int32(len(argv)), &argv[0])
 	runtime.KeepAlive(argv)
 	if slot == nil {
-		return nil, errors.New("open engine connection: refused; the reason is in the engine's log file next to its data")
+		return nil, errors.New("connect to the engine: refused: a process can hold one SQL engine at a time; " +
+			"if it holds none yet, the engine's files are damaged, or written by a newer engine than " + engineVersion)
 	}
 	return &session{lib: l, slot: slot, conn: *(*unsafe.Pointer)(slot)}, nil
 }

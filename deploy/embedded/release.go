@@ -1,9 +1,6 @@
 package embedded
 
-import (
-	"fmt"
-	"runtime"
-)
+import "fmt"
 
 // engineVersion is the libchdb release this package is written against.
 const engineVersion = "26.7.3-stable.1"
@@ -31,10 +28,9 @@ var releases = map[string]release{
 	"darwin/amd64": {npm: "@chdb/lib-darwin-x64"},
 }
 
-// currentRelease is the release for this machine, or an error that says what
-// else is possible.
-func currentRelease() (release, error) {
-	platform := runtime.GOOS + "/" + runtime.GOARCH
+// releaseFor is the release for a GOOS/GOARCH, or an error that says what else
+// is possible.
+func releaseFor(platform string) (release, error) {
 	r, ok := releases[platform]
 	switch {
 	case !ok:
