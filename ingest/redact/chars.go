@@ -6,11 +6,44 @@ import (
 	"unicode/utf8"
 )
 
-func isDigit(c byte) bool { return '0' <= c && c <= '9' }
-func isLower(c byte) bool { return 'a' <= c && c <= 'z' }
-func isUpper(c byte) bool { return 'A' <= c && c <= 'Z' }
-func isAlpha(c byte) bool { return isLower(c | 0x20) }
-func isAlnum(c byte) bool { return isAlpha(c) || isDigit(c) }
+// The classes of ASCII bytes, one bit each.
+const (
+	classDigit = 1 << iota
+	classLower
+	classUpper
+	classMark    // "-", "_" and "+": inside an opaque string
+	classTrigger // may begin or mark a secret without being a letter or digit
+)
+
+// classes are the classes of every byte.
+var classes = classify()
+
+func classify() [256]uint8 {
+	var t [256]uint8
+	for c := range t {
+		switch b := byte(c); {
+		case '0' <= b && b <= '9':
+			t[c] = classDigit
+		case 'a' <= b && b <= 'z':
+			t[c] = classLower
+		case 'A' <= b && b <= 'Z':
+			t[c] = classUpper
+		}
+	}
+	for _, b := range []byte("-_+") {
+		t[b] |= classMark
+	}
+	for _, b := range []byte("@:=-$~") {
+		t[b] |= classTrigger
+	}
+	return t
+}
+
+func isDigit(c byte) bool { return classes[c]&classDigit != 0 }
+func isLower(c byte) bool { return classes[c]&classLower != 0 }
+func isUpper(c byte) bool { return classes[c]&classUpper != 0 }
+func isAlpha(c byte) bool { return classes[c]&(classLower|classUpper) != 0 }
+func isAlnum(c byte) bool { return classes[c]&(classLower|classUpper|classDigit) != 0 }
 
 func isHex(c byte) bool { return isDigit(c) || 'a' <= c|0x20 && c|0x20 <= 'f' }
 

@@ -53,7 +53,9 @@ func isHost(v string) bool {
 
 // addr reads an address, with or without port, brackets and zone.
 func addr(v string) (netip.Addr, bool) {
-	v = strings.TrimSpace(v)
+	if v = strings.TrimSpace(v); v == "" {
+		return netip.Addr{}, false
+	}
 	ip, err := netip.ParseAddr(strings.Trim(v, "[]"))
 	if err != nil {
 		name, _ := splitPort(v)

@@ -60,13 +60,13 @@ var families = []family{
 	{"AIPA", 12, upper36}, {"ANPA", 12, upper36}, {"ANVA", 12, upper36}, {"A3T", 16, upper36}, {"ABSK", 24, base64s},
 	{"AIza", 30, base64u}, {"ya29.", 16, base64u}, {"GOCSPX-", 20, base64u}, {"1//0", 20, base64u},
 	{"npm_", 30, base62}, {"pypi-", 40, base64u}, {"rubygems_", 32, hexits}, {"oy2", 40, lower36}, {"CLOJARS_", 32, hexits},
-	{"hvs.", 20, base64u}, {"hvb.", 20, base64u}, {"hvr.", 20, base64u}, {"s.", 24, base62}, {"atlasv1.", 20, base64u},
+	{"hvs.", 20, base64u}, {"hvb.", 20, base64u}, {"hvr.", 20, base64u}, {"atlasv1.", 20, base64u},
 	{"dop_v1_", 32, hexits}, {"doo_v1_", 32, hexits}, {"dor_v1_", 32, hexits}, {"dp.pt.", 20, base62}, {"dp.st.", 20, dotted}, {"dp.ct.", 20, dotted}, {"dp.sa.", 20, dotted},
 	{"SG.", 30, dotted}, {"key-", 32, hexits}, {"pubkey-", 32, hexits}, {"SK", 32, hexits}, {"AC", 32, hexits}, {"xkeysib-", 32, dotted}, {"xsmtpsib-", 32, dotted},
 	{"shpat_", 16, hexits}, {"shpca_", 16, hexits}, {"shppa_", 16, hexits}, {"shpss_", 16, hexits}, {"sq0atp-", 16, base64u}, {"sq0csp-", 16, base64u},
 	{"sq0idp-", 16, base64u}, {"EAAA", 40, base64u}, {"EAAC", 40, base62}, {"EAAG", 40, base62}, {"access_token$production$", 16, base62}, {"pat-na1-", 20, dashHex},
 	{"lin_api_", 20, base62}, {"lin_oauth_", 20, base62}, {"ntn_", 20, base62}, {"secret_", 30, base62}, {"figd_", 20, base64u}, {"dapi", 32, hexits},
-	{"PMAK-", 20, dashHex}, {"pul-", 32, hexits}, {"rdme_", 32, lower36}, {"sgp_", 32, base64u}, {"slk_", 32, hexits}, {"tk-us-", 20, base62},
+	{"tskey-", 20, base64u}, {"glagent-", 20, base64u}, {"dp.audit.", 20, base62}, {"dp.scim.", 20, base62}, {"PMAK-", 20, dashHex}, {"pul-", 32, hexits}, {"rdme_", 32, lower36}, {"sgp_", 32, base64u}, {"slk_", 32, hexits}, {"tk-us-", 20, base62},
 	{"NRAK-", 20, upper36}, {"NRJS-", 16, hexits}, {"NRII-", 20, base64u}, {"NRIQ-", 20, base64u}, {"NRRA-", 20, hexits},
 	{"glc_", 30, base64s}, {"glsa_", 30, base64u}, {"eyJrIjoi", 40, base64s}, {"sntrys_", 30, base64s}, {"sntryu_", 32, hexits}, {"phc_", 30, base62}, {"phx_", 30, base62},
 	{"hf_", 30, base62}, {"api_org_", 30, base62}, {"r8_", 30, base62}, {"tfp_", 30, base64u}, {"fo1_", 30, base64u}, {"fm1r_", 30, base64s}, {"fm1_", 30, base64s}, {"fm2_", 30, base64s},
@@ -77,17 +77,23 @@ var families = []family{
 	{"live_", 30, base62}, {"test_", 30, base62}, {"shippo_live_", 30, hexits}, {"shippo_test_", 30, hexits}, {"prefect:", 20, base62}, {"pnu_", 30, base62},
 	{"pscale_", 20, dotted}, {"patk_", 20, base62}, {"infracost-", 20, base62}, {"ico-", 30, base62}, {"ITMVlt", 10, base64u}, {"aio_", 20, base62}, {"vercel_", 20, base62},
 	{"sbp_", 30, hexits}, {"sb_secret_", 20, base64u}, {"nvapi-", 40, base64u}, {"bkua_", 30, hexits}, {"CCIPAT_", 20, base64u}, {"jfrt", 16, base62}, {"AKCp", 16, base62},
-	{"cmVmdGtu", 30, base62}, {"NPSC", 16, base64u}, {"HRKU-", 30, base64u}, {"cs_live_", 20, base62}, {"rzp_live_", 10, base62}, {"rzp_test_", 10, base62}, {"$2a$", 20, chars("A-Za-z0-9./$")},
-	{"$2b$", 20, chars("A-Za-z0-9./$")}, {"$2y$", 20, chars("A-Za-z0-9./$")}, {"$argon2", 20, chars("A-Za-z0-9./$+=,_-")}, {"$6$", 20, chars("A-Za-z0-9./$=")}, {"$5$", 20, chars("A-Za-z0-9./$=")}, {"$1$", 20, chars("A-Za-z0-9./$")},
+	{"cmVmdGtu", 30, base62}, {"NPSC", 16, base64u}, {"HRKU-", 30, base64u}, {"cs_live_", 20, base62}, {"rzp_live_", 10, base62}, {"rzp_test_", 10, base62},
 }
 
-// familyIndex is the families by their first byte.
+// familyIndex finds families by their first two bytes.
 var familyIndex = indexFamilies(families)
 
-func indexFamilies(all []family) [256][]family {
-	var index [256][]family
+type familyEntry struct {
+	second   charset // second bytes of the families below
+	families []family
+}
+
+func indexFamilies(all []family) [256]familyEntry {
+	var index [256]familyEntry
 	for _, f := range all {
-		index[f.prefix[0]] = append(index[f.prefix[0]], f)
+		e := &index[f.prefix[0]]
+		e.second[f.prefix[1]>>6] |= 1 << (f.prefix[1] & 63)
+		e.families = append(e.families, f)
 	}
 	return index
 }
@@ -95,22 +101,38 @@ func indexFamilies(all []family) [256][]family {
 // tokenAt gives the end of the published token, or JWT, that begins at s[i], and
 // 0 if none does.
 func tokenAt(s string, i int) int {
-	for _, f := range familyIndex[s[i]] {
-		if len(s)-i < len(f.prefix)+f.min || !strings.HasPrefix(s[i:], f.prefix) {
-			continue
-		}
-		end := i + len(f.prefix)
-		for end < len(s) && f.tail.has(s[end]) {
-			end++
-		}
-		if end-i >= len(f.prefix)+f.min {
-			return end
+	const shortest = 8
+	if len(s)-i < shortest {
+		return 0
+	}
+	if e := &familyIndex[s[i]]; e.second.has(s[i+1]) {
+		for k := range e.families {
+			if end := e.families[k].at(s, i); end > 0 {
+				return end
+			}
 		}
 	}
 	if s[i] == 'e' {
 		return jwtAt(s, i)
 	}
 	return 0
+}
+
+// at gives the end of the token of the family that begins at s[i], and 0 if none
+// does.
+func (f *family) at(s string, i int) int {
+	start := i + len(f.prefix)
+	if len(s) < start+f.min || !strings.HasPrefix(s[i:], f.prefix) {
+		return 0
+	}
+	end := start
+	for end < len(s) && f.tail.has(s[end]) {
+		end++
+	}
+	if end < start+f.min {
+		return 0
+	}
+	return end
 }
 
 // jwtAt gives the end of the JWT or JWE that begins at s[i], and 0 if none does.

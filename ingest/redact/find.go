@@ -20,8 +20,9 @@ func findKnown(s string) hit { return search(s, 0, false) }
 func search(s string, from int, random bool) hit {
 	for i := from; i < len(s); {
 		c := s[i]
-		switch {
-		case isAlnum(c):
+		switch class := classes[c]; {
+		case class&^classMark == 0:
+		case class&classTrigger == 0:
 			h, end := findInRun(s, i, random)
 			if h.end > 0 {
 				return h
@@ -36,8 +37,16 @@ func search(s string, from int, random bool) hit {
 			if h := assignedAt(s, i, from); h.end > 0 {
 				return h
 			}
-		case c == '-' || c == '$':
+		case c == '-':
 			if h := armorAt(s, i); h.end > 0 {
+				return h
+			}
+		case c == '$':
+			if h := hashAt(s, i); h.end > 0 {
+				return h
+			}
+		case c == '~':
+			if h := tildeAt(s, i, from); h.end > 0 {
 				return h
 			}
 		}
@@ -59,10 +68,14 @@ func findInRun(s string, i int, random bool) (hit, int) {
 	}
 	runEnd, opaque := runAt(s, i)
 	for j := i; j < runEnd; j++ {
-		if isAlnum(s[j]) && (j == i || !isAlnum(s[j-1])) {
-			if end := tokenAt(s, j); end > 0 {
-				return hit{j, end, shapeToken}, 0
+		if j > i && (classes[s[j-1]]&classMark == 0 || !isAlnum(s[j])) {
+			continue
+		}
+		if end := tokenAt(s, j); end > 0 {
+			if j == i && strings.HasSuffix(s[:i], "://") {
+				j = schemeStart(s, i-len("://"), 0)
 			}
+			return hit{j, end, shapeToken}, 0
 		}
 	}
 	if word := s[i:runEnd]; !random || !opaque || isUUID(word) || isULID(word) || isDate(word) {
@@ -136,12 +149,22 @@ func schemeAt(s string, i int) (start, end int) {
 
 // valueAt gives the bounds of the value that stands at s[i], behind spaces,
 // quotes and the rest of an operator such as "=>".
+// A quoted value ends at its quote, any other at a space, a quote or "&".
 func valueAt(s string, i int) (start, end int) {
-	for i < len(s) && strings.IndexByte(` "'\>=:`+"`\t", s[i]) >= 0 {
+	var quote byte
+	for i < len(s) && strings.IndexByte(" \"'\\>=:`\t", s[i]) >= 0 {
+		if quote = s[i]; strings.IndexByte("\"'`", quote) < 0 {
+			quote = 0
+		}
 		i++
 	}
 	start = i
-	for i < len(s) && strings.IndexByte(` "'\&,;)]}<>|`+"`\t\n", s[i]) < 0 {
+	if quote != 0 {
+		if n := strings.IndexByte(s[i:], quote); n >= 0 {
+			return start, i + n
+		}
+	}
+	for i < len(s) && strings.IndexByte(" \"'&`\t\r\n", s[i]) < 0 {
 		i++
 	}
 	return start, i
@@ -167,7 +190,10 @@ func isHarmless(v string) bool {
 // name says that the value is secret, and the user and password of a URL.
 func assignedAt(s string, i, from int) hit {
 	if strings.HasPrefix(s[i:], "://") {
-		return userinfoAt(s, i+3)
+		return userinfoAt(s, i, from)
+	}
+	if h := pairAt(s, i, from); h.end > 0 {
+		return h
 	}
 	end := i
 	for end > from && strings.IndexByte(` "'\`+"`]", s[end-1]) >= 0 {
@@ -193,27 +219,56 @@ func assignedAt(s string, i, from int) hit {
 	return hit{v, vEnd, shapeSecret}
 }
 
-// userinfoAt finds "user:password@" at s[i], behind a scheme.
-func userinfoAt(s string, i int) hit {
-	at := -1
-	for end := i; end < len(s) && strings.IndexByte("/?# \"'<>`", s[end]) < 0; end++ {
+// userinfoAt finds a URL with a user and a password in it, whose "://" is s[i].
+// The whole of it goes: such URLs are connection strings.
+func userinfoAt(s string, i, from int) hit {
+	at, end := -1, i+len("://")
+	for ; end < len(s) && strings.IndexByte("/?# \"'<>`", s[end]) < 0; end++ {
 		if s[end] == '@' {
 			at = end
 		}
 	}
-	if at <= i {
+	if at <= i+len("://") {
 		return hit{}
 	}
-	return hit{i, at, shapeSecret}
+	for end < len(s) && strings.IndexByte(" \"'<>`\n", s[end]) < 0 {
+		end++
+	}
+	return hit{schemeStart(s, i, from), end, shapeSecret}
 }
 
-// armorAt finds a PEM block or a password hash that begins at s[i].
+// schemeStart gives where the scheme before the "://" at s[i] begins.
+func schemeStart(s string, i, from int) int {
+	for i > from && (isAlnum(s[i-1]) || s[i-1] == '+') {
+		i--
+	}
+	return i
+}
+
+// pairAt finds tokens that are two parts with a ":" between, which is s[i]: a
+// bot's number and its key, and two words of 8 hex digits.
+func pairAt(s string, i, from int) hit {
+	start, end := i, i+1
+	for start > from && isHex(s[start-1]) && i-start <= 10 {
+		start--
+	}
+	for end < len(s) && base64u.has(s[end]) {
+		end++
+	}
+	left, right := s[start:i], s[i+1:end]
+	switch {
+	case len(left) >= 8 && len(left) <= 10 && all(left, isDigit) && len(right) >= 30:
+	case len(left) == 8 && len(right) == 8 && all(right, isHex) && (start == 0 || !isAlnum(s[start-1])):
+	default:
+		return hit{}
+	}
+	return hit{start, end, shapeToken}
+}
+
+// armorAt finds a PEM block that begins at s[i].
 func armorAt(s string, i int) hit {
 	const begin, end = "-----BEGIN ", "-----END "
 	if !strings.HasPrefix(s[i:], begin) {
-		if stop := tokenAt(s, i); stop > 0 {
-			return hit{i, stop, shapeToken}
-		}
 		return hit{}
 	}
 	stop := len(s)
@@ -224,6 +279,43 @@ func armorAt(s string, i int) hit {
 		}
 	}
 	return hit{i, stop, shapeSecret}
+}
+
+// hashAt finds a password hash "$id$salt$hash" that begins at s[i].
+func hashAt(s string, i int) hit {
+	const longestID, shortest = 12, 16
+	id := i + 1
+	for id < len(s) && isAlnum(s[id]) && id-i <= longestID {
+		id++
+	}
+	if id == i+1 || id >= len(s) || s[id] != '$' {
+		return hit{}
+	}
+	end := id
+	for end < len(s) && (isAlnum(s[end]) || strings.IndexByte("./$=,+*:@_-", s[end]) >= 0) {
+		end++
+	}
+	if end-id < shortest {
+		return hit{}
+	}
+	return hit{i, end, shapeToken}
+}
+
+// tildeAt finds a client secret of Microsoft Entra: five bytes, of which the last
+// is "Q", before the "~" that is s[i], and 31 or more behind it.
+func tildeAt(s string, i, from int) hit {
+	const before, behind = 5, 31
+	start, end := i-before, i
+	if start < from || s[i-1] != 'Q' || !isDigit(s[i-2]) {
+		return hit{}
+	}
+	for end < len(s) && (isWordByte(s[end])) {
+		end++
+	}
+	if end-i <= behind {
+		return hit{}
+	}
+	return hit{start, end, shapeToken}
 }
 
 // emailAround finds the address whose "@" is s[i]; it does not begin before from.

@@ -3,7 +3,6 @@ package redact
 import (
 	"encoding/base64"
 	"encoding/json"
-	"math"
 	"strings"
 )
 
@@ -11,11 +10,38 @@ import (
 // base64.
 const maxJWTPart = 8 << 10
 
+// tokenFacts are what a JWT says of itself.
+type tokenFacts struct {
+	alg, kid, iss, aud string
+	exp                float64 // seconds since the Unix epoch
+	expires            bool
+	sealed             bool  // encrypted: the payload is nobody's to read
+	notes              notes // what was not as it should be
+}
+
 // jwt writes what a JWT says of itself: header facts, issuer, audience and
-// whether it had expired when the call was made. Nothing else of the payload
-// leaves this function; the signature is not checked here, so all of it is the
-// caller's claim.
+// whether it had expired when the call was made. The signature is not checked
+// here, so all of it is the caller's claim.
 func (s *scratch) jwt(token string, ts int64) {
+	f := s.facts(s.e.TokenFP, token)
+	s.notes |= f.notes
+	s.e.TokenAlg, s.e.TokenKid, s.e.TokenIss, s.e.TokenAud = f.alg, f.kid, f.iss, f.aud
+	const microseconds = 1e6
+	switch {
+	case f.sealed || f.notes&noteTokenMalformed != 0:
+		s.e.TokenExpState = "unknown"
+	case !f.expires:
+		s.e.TokenExpState = "none"
+	case f.exp*microseconds <= float64(ts):
+		s.e.TokenExpState = "expired"
+	default:
+		s.e.TokenExpState = "ok"
+	}
+}
+
+// readJWT takes the facts out of a token. Nothing else of the payload leaves
+// this function.
+func readJWT(token string) (f tokenFacts) {
 	head, rest, _ := strings.Cut(token, ".")
 	payload, _, _ := strings.Cut(rest, ".")
 	var header struct {
@@ -28,34 +54,22 @@ func (s *scratch) jwt(token string, ts int64) {
 		Exp *float64 `json:"exp"`
 	}
 	if !jwtPart(head, &header) {
-		s.notes |= noteTokenMalformed
-		return
+		f.notes |= noteTokenMalformed
+		return f
 	}
-	s.e.TokenAlg = s.fact(header.Alg, 16)
-	s.e.TokenKid = s.fact(header.Kid, 128)
-	if strings.Count(token, ".") > 2 { // encrypted: the payload is nobody's to read
-		s.e.TokenExpState = "unknown"
-		return
+	f.alg, f.kid = f.fact(header.Alg, 16), f.fact(header.Kid, 128)
+	if f.sealed = strings.Count(token, ".") > 2; f.sealed {
+		return f
 	}
 	if !jwtPart(payload, &claims) {
-		s.notes |= noteTokenMalformed
-		s.e.TokenExpState = "unknown"
-		return
+		f.notes |= noteTokenMalformed
+		return f
 	}
-	s.e.TokenIss = s.fact(claims.Iss, 256)
-	s.e.TokenAud = s.fact(string(claims.Aud), 256)
-	s.e.TokenExpState = expiry(claims.Exp, ts)
-}
-
-func expiry(exp *float64, ts int64) string {
-	const microseconds = 1e6
-	switch {
-	case exp == nil:
-		return "none"
-	case math.IsNaN(*exp) || *exp*microseconds <= float64(ts):
-		return "expired"
+	f.iss, f.aud = f.fact(claims.Iss, 256), f.fact(string(claims.Aud), 256)
+	if f.expires = claims.Exp != nil; f.expires {
+		f.exp = *claims.Exp
 	}
-	return "ok"
+	return f
 }
 
 func jwtPart(part string, into any) bool {
@@ -84,13 +98,13 @@ func (a *audience) UnmarshalJSON(b []byte) error {
 
 // fact is a value that a token claims, if it is short, of safe bytes and no
 // secret itself; random ids are usual in kid and aud.
-func (s *scratch) fact(v string, longest int) string {
+func (f *tokenFacts) fact(v string, longest int) string {
 	if v == "" {
 		return ""
 	}
 	safe := func(c byte) bool { return isAlnum(c) || strings.IndexByte("-._~:/=+|", c) >= 0 }
 	if len(v) > longest || !all(v, safe) || findKnown(v).end > 0 {
-		s.notes |= noteFieldInvalid
+		f.notes |= noteFieldInvalid
 		return ""
 	}
 	return v

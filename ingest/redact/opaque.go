@@ -14,8 +14,8 @@ var pairs = letterPairs([26]string{
 	"acefhilmoprstuwy", "abcdefgilmnprstx", "adeiopw", "aehinors", "aeipt", "elmnprst", "e",
 })
 
-func letterPairs(rows [26]string) [26]uint32 {
-	var bits [26]uint32
+func letterPairs(rows [26]string) [32]uint32 {
+	var bits [32]uint32
 	for i, row := range rows {
 		for _, c := range row {
 			bits[i] |= 1 << (c - 'a')
@@ -28,11 +28,15 @@ const (
 	opaqueLength = 16 // letters and digits, at least
 	shortLength  = 8  // the same, where only words are expected
 	opaqueShare  = 38 // per cent of the pairs that are odd, at least
+	longShare    = 45 // the same from longPairs pairs on, where chance evens out
+	longPairs    = 20
 )
 
 // isRunByte says whether c may stand inside an opaque string. "." and "/" end
 // one: paths and host names are not mistaken for one long string.
-func isRunByte(c byte) bool { return isAlnum(c) || c == '-' || c == '_' || c == '+' }
+func isRunByte(c byte) bool {
+	return classes[c]&(classLower|classUpper|classDigit|classMark) != 0
+}
 
 // runAt measures the run that begins at s[i]: its end, and whether it is opaque.
 func runAt(s string, i int) (end int, opaque bool) { return measure(s, i, opaqueLength) }
@@ -49,31 +53,47 @@ func isWords(s string) bool {
 	return true
 }
 
+// measure counts the pairs of a run that are not those of words.
 func measure(s string, i, shortest int) (end int, random bool) {
 	var odd, counted, length int
-	var last byte
-	for end = i; end < len(s) && isRunByte(s[end]); end++ {
+	var last, lastClass byte
+	for end = i; end < len(s); end++ {
 		c := s[end]
-		if !isAlnum(c) {
-			last = 0
+		class := classes[c] &^ classTrigger
+		switch {
+		case class == 0:
+			return end, isRandom(odd, counted) && length >= shortest
+		case class == classMark:
+			lastClass = 0
 			continue
-		}
-		length++
-		if last != 0 {
-			switch {
-			case isDigit(c) && isDigit(last):
-				counted--
-			case isDigit(c) != isDigit(last):
+		case lastClass == 0: // no pair yet
+		case class == classDigit:
+			if lastClass != classDigit {
 				odd++
-			case isLower(last) && isUpper(c): // camelCase: says nothing
-				counted--
-			case pairs[last|0x20-'a']&(1<<(c|0x20-'a')) == 0:
+				counted++
+			}
+		case lastClass == classDigit:
+			odd++
+			counted++
+		case lastClass == classLower && class == classUpper: // camelCase says nothing
+		default:
+			counted++
+			if pairs[(last|0x20-'a')&31]&(1<<((c|0x20-'a')&31)) == 0 {
 				odd++
 			}
-			counted++
 		}
-		last = c
+		length++
+		last, lastClass = c, class
 	}
+	return end, isRandom(odd, counted) && length >= shortest
+}
+
+// isRandom decides by the share of odd pairs.
+func isRandom(odd, counted int) bool {
 	const fewest = 6 // pairs: digits with a letter or two are a number, not a secret
-	return end, length >= shortest && counted >= fewest && odd*100 >= counted*opaqueShare
+	share := opaqueShare
+	if counted >= longPairs {
+		share = longShare
+	}
+	return counted >= fewest && odd*100 >= counted*share
 }

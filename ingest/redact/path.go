@@ -71,6 +71,9 @@ func (w *pathWalk) segment(raw, rest string) {
 	if ext != "" && (kind == shapeWord || kind == shapeText) {
 		kind, stem, ext = shapeOf(value), value, ""
 	}
+	if kind == shapeOpaque && isAsset(ext) { // a content hash
+		kind, stem, ext = shapeWord, value, ""
+	}
 	secret := w.secret
 	w.secret = false
 	switch {
@@ -92,9 +95,12 @@ func (w *pathWalk) segment(raw, rest string) {
 // word writes a segment that is kept in path and route alike.
 func (w *pathWalk) word(raw, value string) {
 	w.s.buf = appendEscaped(w.s.buf, raw)
-	w.s.route = appendEscaped(w.s.route, raw)
+	if w.dated = w.dated && isMonth(value); w.dated {
+		w.s.route = append(w.s.route, "{date}"...)
+	} else {
+		w.s.route = appendEscaped(w.s.route, raw)
+	}
 	w.previous = value
-	w.dated = w.dated && isMonth(value)
 	w.secret = announcesSecret(value)
 }
 
@@ -137,21 +143,29 @@ func (w *pathWalk) identity(kind shape, raw, stem, ext, rest string) {
 		w.previous = ""
 		return
 	}
-	date := kind == shapeDate || kind == shapeInt && w.partOfDate(stem, rest)
+	if w.dated = kind == shapeDate || kind == shapeInt && w.partOfDate(stem, rest); w.dated {
+		s.route = append(append(s.route, "{date}"...), ext...)
+		w.previous = ""
+		return
+	}
 	counts := isCounter(w.previous)
 	start, end := w.templateName()
 	s.route = append(s.route, ext...)
 	w.previous = ""
-	if w.dated = date; !date && !counts && !w.foreign {
+	if !counts && !w.foreign {
 		s.addObject(object{start: start, end: end, ref: stem})
 	}
 }
 
-// partOfDate says whether digits are the year, month or day of a path such as
-// /2007/Jan/27 or /2007/01/27.
+// partOfDate says whether digits are a date such as 20070127, or the year, month
+// or day of a path such as /2007/Jan/27 or /2007/01/27.
 func (w *pathWalk) partOfDate(digits, rest string) bool {
 	if w.dated {
 		return len(digits) <= 2
+	}
+	if len(digits) == len("20070127") && "1970" <= digits && digits < "21" {
+		month, day := digits[4:6], digits[6:]
+		return "01" <= month && month <= "12" && "01" <= day && day <= "31"
 	}
 	if len(digits) != 4 || digits < "1970" || digits > "2099" {
 		return false

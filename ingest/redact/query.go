@@ -106,7 +106,7 @@ func textKind(v string) string {
 		return "{quoted}"
 	case v[0] == '{' || v[0] == '[':
 		return "{json}"
-	case strings.ContainsAny(v, "$|;&(\\"):
+	case strings.ContainsAny(v, "$|&\\") || strings.Contains(v, "; "):
 		return "{code}"
 	case strings.IndexByte(v, ',') > 0:
 		return "{list}"

@@ -2,6 +2,7 @@ package redact
 
 import (
 	"errors"
+	"hash/maphash"
 	"sync"
 
 	"gatehouse/ingest/event"
@@ -30,9 +31,12 @@ func New(cfg Config) (*Redactor, error) {
 		policy = DefaultPolicy()
 	}
 	key := cfg.Keys.Active()
+	seed := maphash.MakeSeed()
 	r := &Redactor{}
 	r.pool.New = func() any {
-		return &scratch{policy: &policy, fp: newFingerprinter(key), keyID: key.id}
+		s := &scratch{policy: &policy, fp: newFingerprinter(key), keyID: key.id}
+		s.agents.seed = seed
+		return s
 	}
 	return r, nil
 }
@@ -51,16 +55,16 @@ func (r *Redactor) Redact(raw *event.Raw, o event.Origin) (e event.Event, err er
 		s.forget()
 		r.pool.Put(s)
 	}()
-	s.reset(&e)
-	e.Origin = o
+	s.reset()
+	s.e.Origin = o
 	s.fill(raw)
-	return e, nil
+	return s.e, nil
 }
 
 // fill writes every field. Tenant comes first, since fingerprints depend on it;
 // the URL before the credentials, since it may hold one.
 func (s *scratch) fill(raw *event.Raw) {
-	e := s.e
+	e := &s.e
 	e.Gateway = s.name(raw.Gateway)
 	e.GatewayID = s.name(raw.GatewayID)
 	e.Tenant = s.name(raw.Tenant)
@@ -70,8 +74,7 @@ func (s *scratch) fill(raw *event.Raw) {
 	s.result(raw)
 	e.RequestID = s.requestID(raw.RequestID)
 	e.TraceID = s.traceID(raw.TraceID)
-	e.UserAgent = s.text(raw.UserAgent, event.MaxUserAgent)
-	e.UAFamily = agentFamily(e.UserAgent)
+	s.agent(raw.UserAgent)
 	e.Referer = s.referrer(raw.Referer)
 
 	e.Principal = s.identity(raw.Principal, ClassPrincipal)

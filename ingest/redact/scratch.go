@@ -13,12 +13,15 @@ type scratch struct {
 	fp     *fingerprinter
 	keyID  string
 
-	e       *event.Event // being built
+	e       event.Event // being built
 	notes   notes
 	buf     []byte // the value being written
 	route   []byte // the template being learned
 	objects [event.MaxObjects]object
 	found   int // of objects
+
+	agents agentCache
+	tokens tokenCache
 
 	// A token found outside the headers, used when the record has no other
 	// credential. It is secret and gone after the event.
@@ -33,15 +36,15 @@ type object struct {
 	ref        string
 }
 
-func (s *scratch) reset(e *event.Event) {
-	s.e, s.notes, s.found = e, 0, 0
+func (s *scratch) reset() {
+	s.notes, s.found = 0, 0
 	s.buf, s.route = s.buf[:0], s.route[:0]
 }
 
 // forget drops what was secret, before scratch goes back to the pool.
 func (s *scratch) forget() {
 	const keep = 64 << 10 // bytes of buffer
-	s.e, s.stray = nil, ""
+	s.e, s.stray = event.Event{}, ""
 	clear(s.objects[:s.found])
 	if cap(s.buf) > keep {
 		s.buf = nil

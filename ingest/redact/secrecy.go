@@ -87,6 +87,17 @@ var fileTypes = map[string]bool{
 	"bz2": false, "deb": false, "rpm": false, "patch": false, "diff": false, "conf": false, "sh": false, "py": false, "rb": false, "pl": false,
 }
 
+// isAsset says whether an extension with its dot is of files that belong to a
+// page. Build tools name those by a hash of their content, so there a random
+// name is no credential.
+func isAsset(ext string) bool {
+	switch lower(ext) {
+	case ".avif", ".css", ".eot", ".gif", ".ico", ".jpeg", ".jpg", ".js", ".map", ".mjs", ".otf", ".png", ".svg", ".ttf", ".webp", ".woff", ".woff2":
+		return true
+	}
+	return false
+}
+
 // splitFileType parts "name.ext" where ext is a known type; ext keeps its dot.
 func splitFileType(name string) (stem, ext string) {
 	dot := strings.LastIndexByte(name, '.')
