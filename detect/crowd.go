@@ -8,11 +8,12 @@ const (
 	exactBins  = 16
 	perOctave  = 4
 	crowdBins  = exactBins + 16*perOctave
-	peersShare = 0.999 // with fewer than 1,000 peers: the highest
+	peersShare = 0.9999 // with fewer than 10,000 peers: the highest
 )
 
 // crowd is how an entity's peers do: for each measure, the highest value of the
-// latest window of every entity of the group.
+// latest window of every entity of the group, but for those that the rule holds
+// for: what an attacker does excuses nobody.
 type crowd struct {
 	bins [][crowdBins]int32 // by measure that the rule compares
 	n    []int32
@@ -46,7 +47,7 @@ func (c *crowd) move(i int, old, next int8) {
 	}
 }
 
-// high is the value that 999 in 1,000 others stay at or below in measure i, and
+// high is the value that 9,999 in 10,000 others stay at or below in measure i, and
 // how many others there are. own is the entity's own bin, which is left out.
 func (c *crowd) high(i int, own int8) (value float64, others float64) {
 	n := c.n[i]

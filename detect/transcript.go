@@ -3,6 +3,7 @@ package detect
 import (
 	"fmt"
 	"net/netip"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -175,6 +176,10 @@ func pace(fields map[string]string) (every, at int64, err error) {
 	return every, at, nil
 }
 
+// placeholder is what a transcript's values can hold; other braces, such as
+// those of a route, stay as they are.
+var placeholder = regexp.MustCompile(`\{(?:n(?:\+(\d{1,9}))?|r)\}`)
+
 // expand fills in the value of the i-th repetition: a|b|c takes turns, {n}
 // counts from 1, {n+100} from 101, {r} is a scattered number below a million.
 func expand(v string, i int) string {
@@ -182,29 +187,13 @@ func expand(v string, i int) string {
 		turns := strings.Split(v, "|")
 		v = turns[i%len(turns)]
 	}
-	for {
-		open := strings.IndexByte(v, '{')
-		if open < 0 {
-			return v
+	return placeholder.ReplaceAllStringFunc(v, func(p string) string {
+		if p == "{r}" {
+			return strconv.FormatUint(rules.Hash(uint64(i), "transcript")%1_000_000, 10)
 		}
-		shut := strings.IndexByte(v[open:], '}')
-		if shut < 0 {
-			return v
-		}
-		v = v[:open] + strconv.Itoa(counter(v[open+1:open+shut], i)) + v[open+shut+1:]
-	}
-}
-
-func counter(name string, i int) int {
-	if name == "r" {
-		return int(rules.Hash(uint64(i), "transcript") % 1_000_000)
-	}
-	_, add, _ := strings.Cut(name, "+")
-	n, err := strconv.Atoi(add)
-	if err != nil {
-		n = 0
-	}
-	return n + i + 1
+		add, _ := strconv.Atoi(placeholder.FindStringSubmatch(p)[1])
+		return strconv.Itoa(add + i + 1)
+	})
 }
 
 // assign sets one field of a transcript's event.

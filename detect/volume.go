@@ -206,9 +206,8 @@ func (s *volumeState) reason(f *Finding, x float64, e baseline.Expectation) stri
 		}
 		return valueOf(f.Entity, name)
 	})
-	b := &s.rule.Baseline
 	return text + "; by chance once in 10^" + show(math.Floor(-e.LogP/math.Ln10)) + " windows; fires at no less than " +
-		show(math.Ceil(math.Max(b.MinCount, b.MinRatio*e.Mean))) + " (saw " + show(x) + ")"
+		show(e.Least) + " (saw " + show(x) + ")"
 }
 
 // close implements state: it judges and learns every window that ends before

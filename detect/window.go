@@ -233,6 +233,7 @@ func (s *windowState) decide(t *entity, in *input) *Finding {
 		return nil
 	}
 	t.alerted = true
+	s.leave(t)
 	now := t.newestTS
 	if now < t.quietUntil {
 		return nil
@@ -284,7 +285,7 @@ func (s *windowState) learned(t *entity, in *input) {
 		s.size(c)
 	}
 	for k, i := range s.plan.peers {
-		if bin := binOf(v.Now[i]); bin > t.bins[k] {
+		if bin := binOf(v.Now[i]); bin > t.bins[k] && !t.alerted {
 			c.move(k, t.bins[k], bin)
 			t.bins[k] = bin
 		}

@@ -26,8 +26,8 @@ const (
 	ownHistory = 10
 	// shrinkage is how many windows weigh as much as the pool in the dispersion.
 	shrinkage = 200
-	// newcomer is how many times more than anybody else ordinarily does an entity
-	// without that history has to do to be unusual.
+	// newcomer is how many times more than anybody else ordinarily does, and than
+	// the smallest unusual count, an entity without that history has to do.
 	newcomer = 5
 	// noExcess is the size that stands for "no more spread than Poisson".
 	noExcess = 1e6
@@ -142,6 +142,7 @@ func (p *Pool) Predict(s *Series) (mean, size float64) {
 // Expectation is a prediction and the count that is being judged by it.
 type Expectation struct {
 	Mean, Size float64
+	Least      float64 // the smallest count that is ever unusual here
 	LogP       float64 // natural logarithm of P(count or more)
 }
 
@@ -150,10 +151,11 @@ type Expectation struct {
 // floors, or the entity is new and x is not beyond what others do.
 func (p *Pool) Judge(s *Series, x, minCount, minRatio float64) (e Expectation, ok bool) {
 	e.Mean, e.Size = p.Predict(s)
-	if !p.Warm() || x < minCount || x < minRatio*e.Mean {
-		return e, false
+	e.Least = math.Max(minCount, minRatio*e.Mean)
+	if !s.Ready() {
+		e.Least = math.Max(e.Least, newcomer*math.Max(minCount, p.Peak))
 	}
-	if !s.Ready() && x < newcomer*p.Peak {
+	if e.Least = math.Ceil(e.Least); !p.Warm() || x < e.Least {
 		return e, false
 	}
 	e.LogP = LogTail(x, e.Mean, e.Size)
