@@ -72,6 +72,19 @@ func ParseOrigin(s string) (Origin, error) {
 	return o, nil
 }
 
+// MarshalText implements encoding.TextMarshaler with the written form.
+func (o Origin) MarshalText() ([]byte, error) { return []byte(o.String()), nil }
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (o *Origin) UnmarshalText(text []byte) error {
+	got, err := ParseOrigin(string(text))
+	if err != nil {
+		return err
+	}
+	*o = got
+	return nil
+}
+
 // Compare orders origins of one partition: by offset, then index. Origins of
 // different partitions have no order; callers compare within a partition.
 func (o Origin) Compare(p Origin) int {

@@ -1,0 +1,377 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
+
+	"gatehouse/alert"
+	"gatehouse/alert/slack"
+	"gatehouse/deploy/embedded"
+	"gatehouse/ingest"
+	"gatehouse/ingest/stream"
+	"gatehouse/rules"
+	"gatehouse/store"
+)
+
+// app is one running gatehouse: what run, demo and bench share. Its parts are
+// made by start in the order in which they need one another and closed in the
+// reverse order.
+type app struct {
+	cfg      config
+	role     string
+	con      *console
+	log      *slog.Logger
+	registry *prometheus.Registry
+	ready    *readiness
+	printTo  io.Writer // where incidents go without Slack
+
+	engines   *embedded.Engines
+	db        *store.DB
+	ops       *operations
+	rules     rules.Set
+	ingester  *ingest.Ingester
+	consumer  *stream.Consumer
+	feed      *feed
+	detection *detection
+	manager   *alert.Manager
+	alerting  *alerting
+
+	stops []stop
+}
+
+// stop is one thing to close, by name.
+type stop struct {
+	name string
+	run  func() error
+}
+
+// Roles of a process: the whole pipeline or one loop of it.
+const (
+	roleAll    = "all"
+	roleIngest = "ingest"
+	roleDetect = "detect"
+	roleAlert  = "alert"
+)
+
+// has says whether this process runs a loop.
+func (a *app) has(role string) bool { return a.role == roleAll || a.role == role }
+
+// start makes the parts. It is one straight line, because the order is the
+// design: engines, then the store, then who writes to it, last who reads Kafka.
+func (a *app) start(ctx context.Context) error {
+	a.registry = newRegistry()
+	a.ready = newReadiness("store")
+	var err error
+	if a.rules, err = loadRules(a.cfg.Rules.Dir); err != nil {
+		return err
+	}
+	if err := a.startEngines(ctx); err != nil {
+		return err
+	}
+	if err := a.startStore(ctx); err != nil {
+		return err
+	}
+	if a.ops, err = newOperations(a.cfg.Listen, a.registry, a.ready); err != nil {
+		return err
+	}
+	a.onStop("operations", a.ops.close)
+	if a.has(roleAlert) {
+		if err := a.startAlerting(ctx); err != nil {
+			return err
+		}
+	}
+	if a.has(roleDetect) {
+		a.startDetection()
+	}
+	if a.has(roleIngest) {
+		if err := a.startIngest(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (a *app) onStop(name string, run func() error) { a.stops = append(a.stops, stop{name, run}) }
+
+// close stops the parts, last made first. Each is tried, whatever the others do.
+func (a *app) close() error {
+	var errs []error
+	for _, s := range slices.Backward(a.stops) {
+		if err := s.run(); err != nil {
+			errs = append(errs, fmt.Errorf("stop %s: %w", s.name, err))
+		}
+	}
+	a.stops = nil
+	return errors.Join(errs...)
+}
+
+// startEngines starts the embedded engines for whatever has no address.
+func (a *app) startEngines(ctx context.Context) error {
+	withKafka, withClickHouse := len(a.cfg.Kafka.Brokers) == 0 && a.has(roleIngest), a.cfg.ClickHouse.URL == ""
+	if !withKafka && !withClickHouse {
+		return nil
+	}
+	if a.role != roleAll {
+		return usageError{fmt.Errorf("role %s needs services to meet the other roles at: set kafka.brokers and clickhouse.url in %s, or run without --role", a.role, configFileName)}
+	}
+	topics := map[string]int32{}
+	for name := range a.cfg.Kafka.Topics {
+		topics[name] = embeddedPartitions
+	}
+	engines, err := embedded.Start(ctx, embedded.Config{
+		Dir: a.cfg.DataDir, ClickHouseAddr: a.cfg.ClickHouse.Listen, KafkaAddr: a.cfg.Kafka.Listen,
+		NoKafka: !withKafka, NoClickHouse: !withClickHouse, Topics: topics,
+		Progress: a.con.err, Log: a.log.With("component", "embedded"),
+	})
+	if err != nil {
+		return portTaken(err, "kafka.listen or clickhouse.listen")
+	}
+	a.engines = engines
+	a.onStop("embedded engines", engines.Close)
+	if withKafka {
+		a.cfg.Kafka.Brokers = []string{engines.Kafka()}
+	}
+	return nil
+}
+
+// embeddedPartitions is how many partitions the embedded broker gives a topic:
+// one per core of a laptop that is used by other things too.
+const embeddedPartitions = 2
+
+// startStore opens ClickHouse. The embedded schema is brought up to date; a
+// server's is only checked, since who may migrate it is its owner's business.
+func (a *app) startStore(ctx context.Context) error {
+	var conf store.Config
+	var err error
+	if a.cfg.ClickHouse.URL == "" {
+		conf = embeddedStore(a.engines)
+	} else if conf, err = a.cfg.ClickHouse.store(); err != nil {
+		return err
+	}
+	conf.Log, conf.Metrics = a.log.With("component", "store"), a.registry
+	if a.db, err = store.Open(ctx, conf); err != nil {
+		return err
+	}
+	a.onStop("store", a.db.Close)
+	if a.cfg.ClickHouse.URL == "" {
+		if _, err := a.db.Migrate(ctx); err != nil {
+			return err
+		}
+	}
+	if err := a.db.Check(ctx); err != nil {
+		return err
+	}
+	a.ready.set("store")
+	return nil
+}
+
+// startAlerting restores the incidents from their journals.
+func (a *app) startAlerting(ctx context.Context) error {
+	notifier, channel, err := a.notifier()
+	if err != nil {
+		return err
+	}
+	incidents := store.NewTable(a.db, "incident_log", func(r alert.IncidentEvent) string {
+		return fmt.Sprintf("incident:%s:%d", r.IncidentID, r.Seq)
+	})
+	deliveries := store.NewTable[alert.Delivery](a.db, "deliveries", nil)
+	runbooks := map[string]*rules.Runbook{}
+	for _, r := range a.rules.Rules() {
+		runbooks[r.ID] = r.Runbook
+	}
+	a.manager, err = alert.New(alert.Config{
+		Incidents: incidents, Deliveries: deliveries, Notifier: notifier, Channel: channel, Runbooks: runbooks,
+		Samples: sampler{a.db}, Registerer: a.registry, Log: a.log.With("component", "alert"),
+	})
+	if err != nil {
+		return err
+	}
+	a.alerting = newAlerting(a)
+	return a.alerting.restore(ctx, incidents, deliveries)
+}
+
+// notifier is Slack, or the terminal when there is no token.
+func (a *app) notifier() (alert.Notifier, string, error) {
+	token, err := a.cfg.Slack.token()
+	if err != nil {
+		return nil, "", err
+	}
+	if token.IsZero() {
+		return alert.NewPrinter(a.printTo, a.con.outIsTerm), "terminal", nil
+	}
+	if a.cfg.Slack.Channel == "" {
+		return nil, "", usageError{fmt.Errorf("slack.channel is empty: set it in %s to the id of the channel for incidents, such as C0123456789", configFileName)}
+	}
+	client, err := slack.New(slack.Config{Token: token, APIURL: a.cfg.Slack.APIURL})
+	return client, a.cfg.Slack.Channel, err
+}
+
+// token is the bot token of the configuration; the zero Token when there is none.
+func (c slackConfig) token() (slack.Token, error) {
+	if c.fixed != "" {
+		return slack.NewToken(c.fixed)
+	}
+	if c.TokenFile != "" {
+		token, err := slack.ReadToken(c.TokenFile)
+		if err != nil {
+			return slack.Token{}, usageError{err}
+		}
+		return token, nil
+	}
+	text, err := secret("slack.token_env", "", c.TokenEnv)
+	if err != nil || text == "" {
+		return slack.Token{}, err
+	}
+	return slack.NewToken(text)
+}
+
+func (a *app) startDetection() {
+	a.feed = newFeed()
+	a.detection = newDetection(a)
+}
+
+// startIngest makes the loop that everything begins with.
+func (a *app) startIngest() error {
+	redactor, err := openRedactor(a.cfg)
+	if err != nil {
+		return err
+	}
+	sinks := []ingest.Sink{a.db.Ledger()}
+	if a.feed != nil {
+		sinks = append(sinks, a.feed)
+	}
+	gaps := store.NewTable(a.db, "ingest_gaps", func(g ingest.Gap) string {
+		return fmt.Sprintf("gap:%s:%d:%d:%d:%s", g.TopicID, g.Partition, g.First, g.Last, g.Reason)
+	})
+	a.ingester, err = ingest.New(ingest.Config{
+		Redactor: redactor, Sinks: sinks, Gaps: gaps, Gateways: a.cfg.Kafka.Topics,
+		FlushInterval: a.cfg.Ingest.FlushInterval, BatchEvents: a.cfg.Ingest.BatchEvents, BatchBytes: a.cfg.Ingest.BatchBytes,
+		Permanent: store.Permanent, Log: a.log.With("component", "ingest"), Metrics: a.registry,
+	})
+	if err != nil {
+		return err
+	}
+	conf, err := a.cfg.Kafka.stream()
+	if err != nil {
+		return err
+	}
+	conf.Log, conf.Metrics = a.log.With("component", "stream"), a.registry
+	a.consumer, err = stream.NewConsumer(conf)
+	return err
+}
+
+// stream is the kafka section as the stream package takes it.
+func (c kafkaConfig) stream() (stream.Config, error) {
+	conf := stream.Config{
+		Brokers: c.Brokers, Group: c.Group, InstanceID: c.InstanceID,
+		TLS:  stream.TLS{Enabled: c.TLS.Enabled, CAFile: c.TLS.CAFile, CertFile: c.TLS.CertFile, KeyFile: c.TLS.KeyFile, ServerName: c.TLS.ServerName},
+		SASL: stream.SASL{Mechanism: c.SASL.Mechanism, User: c.SASL.User, PasswordFile: c.SASL.PasswordFile, PasswordEnv: c.SASL.PasswordEnv},
+	}
+	if len(conf.Brokers) == 0 {
+		conf.Brokers = []string{c.Listen}
+	}
+	for name := range c.Topics {
+		conf.Topics = append(conf.Topics, name)
+	}
+	slices.Sort(conf.Topics)
+	return conf, nil
+}
+
+// run runs the loops until ctx ends or one of them fails.
+func (a *app) run(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return a.ops.run(ctx) })
+	if a.alerting != nil {
+		group.Go(func() error { return a.alerting.run(ctx) })
+		group.Go(func() error { a.manager.Run(ctx); return nil })
+	}
+	if a.detection != nil {
+		group.Go(func() error { return a.detection.run(ctx) })
+	}
+	if a.consumer != nil {
+		group.Go(func() error {
+			return a.consumer.Run(ctx, func(ctx context.Context, p *stream.Partition) error { return a.ingester.Run(ctx, p) })
+		})
+	}
+	return group.Wait()
+}
+
+// runCmd runs the pipeline.
+type runCmd struct {
+	Config string `help:"Configuration file." short:"c" type:"existingfile"`
+	Role   string `help:"Which loops to run: all, ingest, detect or alert." enum:"all,ingest,detect,alert" default:"all"`
+}
+
+// Help is printed below the flags.
+func (runCmd) Help() string {
+	return `Without a configuration it starts the embedded engines on loopback and keeps
+their data in ~/.local/share/gatehouse. With kafka.brokers and clickhouse.url it is a
+member of the consumer group and writes to that server.
+
+Examples:
+  gatehouse run
+  gatehouse run -c gatehouse.yaml
+  gatehouse run -c gatehouse.yaml --role ingest`
+}
+
+// Run is the command.
+func (c *runCmd) Run(ctx context.Context, con *console) error {
+	cfg, err := loadConfig(c.Config)
+	if err != nil {
+		return err
+	}
+	a := &app{cfg: cfg, role: c.Role, con: con, log: cfg.Log.logger(con.err), printTo: con.out}
+	if err := a.start(ctx); err != nil {
+		return errors.Join(err, a.close())
+	}
+	a.greet()
+	err = a.run(ctx)
+	return errors.Join(err, a.close())
+}
+
+// greet says what runs where, and how to use it.
+func (a *app) greet() {
+	con := a.con
+	con.printf("%s\n", con.style(bold, "gatehouse is up"))
+	con.printf("  kafka       %s, topics %s\n", strings.Join(a.cfg.Kafka.Brokers, ", "), topicList(a.cfg.Kafka.Topics))
+	con.printf("  clickhouse  %s\n", a.clickhouseURL())
+	con.printf("  metrics     http://%s/metrics\n", a.ops.addr())
+	con.printf("  rules       %d\n", a.rules.Len())
+	if a.engines == nil {
+		return
+	}
+	url := a.clickhouseURL()
+	con.printf("\nSend a line:  %s\n", `echo '203.0.113.9 - ana [`+time.Now().Format("02/Jan/2006:15:04:05 -0700")+`] "GET /v1/orders/17 HTTP/1.1" 200 512 "-" "curl/8.5"' | gatehouse ship --gateway clf`)
+	con.printf("Query:        gatehouse query \"SELECT ts, actor, method, path, status FROM audit.events ORDER BY ts DESC LIMIT 10\"\n")
+	con.printf("       or:    curl '%s' --data 'SELECT count() FROM audit.events'\n", url)
+	con.printf("Watch:        gatehouse query \"SELECT at, severity, rule, reason FROM audit.findings ORDER BY at DESC LIMIT 10\"\n")
+	if token, err := a.cfg.Slack.token(); err == nil && token.IsZero() {
+		con.printf("Incidents are stored and printed here: there is no Slack token (see gatehouse doctor).\n")
+	}
+	con.printf("Stop with Ctrl-C.\n\n")
+}
+
+func (a *app) clickhouseURL() string {
+	if a.engines != nil && a.cfg.ClickHouse.URL == "" {
+		return a.engines.ClickHouse().URL
+	}
+	return a.cfg.ClickHouse.URL
+}
+
+func topicList(topics map[string]string) string {
+	names := make([]string, 0, len(topics))
+	for name := range topics {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return strings.Join(names, ", ")
+}

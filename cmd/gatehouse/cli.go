@@ -1,0 +1,95 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/alecthomas/kong"
+)
+
+// Exit codes of the program.
+const (
+	exitOK    = 0
+	exitError = 1
+	exitUsage = 2
+)
+
+// usageError is a mistake in what the person gave: an argument, a configuration
+// or rule file. It exits with exitUsage.
+type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }
+
+// cli is the command line: one field per subcommand.
+type cli struct {
+	Demo    demoCmd    `cmd:"" help:"Show the whole path on this machine: attacks in, incidents out."`
+	Run     runCmd     `cmd:"" help:"Run the pipeline: ingest, detect and alert."`
+	Ship    shipCmd    `cmd:"" help:"Send log lines to Kafka."`
+	Query   queryCmd   `cmd:"" help:"Run one SQL query over the stored events."`
+	Redact  redactCmd  `cmd:"" help:"Show what would be stored of log lines."`
+	Detect  detectCmd  `cmd:"" help:"Find attacks in log files, without any service."`
+	Rules   rulesCmd   `cmd:"" help:"Check, test and list detection rules."`
+	Migrate migrateCmd `cmd:"" help:"Bring the ClickHouse schema up to date."`
+	Doctor  doctorCmd  `cmd:"" help:"Check the configuration and everything it points at."`
+	Schema  schemaCmd  `cmd:"" help:"Print the JSON Schema of an event or a finding."`
+	Version versionCmd `cmd:"" help:"Print the version."`
+}
+
+const description = `Gatehouse keeps an audit log of API calls and finds attacks in it.
+
+Gateways ship access logs to Kafka; Gatehouse redacts them, stores them in
+append-only ClickHouse tables, detects token reuse, enumeration, probing and
+volume spikes in seconds, and posts incidents with their runbook to Slack.
+
+Start with: gatehouse demo`
+
+// run parses args, runs the command they name and returns the exit code.
+func run(ctx context.Context, args []string, con *console) int {
+	var c cli
+	exit := -1
+	parser, err := kong.New(&c,
+		kong.Name("gatehouse"), kong.Description(description),
+		kong.Writers(con.out, con.err),
+		kong.Exit(func(code int) { exit = code }),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
+		kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(con),
+	)
+	if err != nil {
+		panic("BUG: command line: " + err.Error())
+	}
+	if len(args) == 0 {
+		args = []string{"--help"}
+	}
+	cmd, err := parser.Parse(args)
+	if exit >= 0 { // --help has printed and asked to leave
+		return exit
+	}
+	if err != nil {
+		return con.fail(usageError{fmt.Errorf("%w: see gatehouse %s--help", err, commandOf(args))})
+	}
+	return con.fail(cmd.Run())
+}
+
+// commandOf is the subcommand that args begin with and a space, for the hint
+// behind a usage error.
+func commandOf(args []string) string {
+	if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
+		return args[0] + " "
+	}
+	return ""
+}
+
+// fail prints err, if there is one, and returns the exit code for it.
+func (con *console) fail(err error) int {
+	if err == nil {
+		return exitOK
+	}
+	fmt.Fprintln(con.err, "gatehouse: "+err.Error())
+	var usage usageError
+	if errors.As(err, &usage) {
+		return exitUsage
+	}
+	return exitError
+}

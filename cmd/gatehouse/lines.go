@@ -1,0 +1,175 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"compress/gzip"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"gatehouse/ingest/event"
+	"gatehouse/ingest/gateway"
+	"gatehouse/ingest/redact"
+)
+
+// lineReader reads log lines of any length: one over the limit is handed on cut,
+// with its true size, so that it becomes a rejection and not the end of the file.
+type lineReader struct {
+	r *bufio.Reader
+}
+
+// openLines opens a file, or standard input for "-", and unpacks gzip by its
+// magic bytes.
+func openLines(con *console, name string) (*lineReader, io.Closer, error) {
+	var src io.ReadCloser = io.NopCloser(con.in)
+	if name != "-" {
+		f, err := os.Open(name)
+		if err != nil {
+			return nil, nil, usageError{err}
+		}
+		src = f
+	}
+	const readBuffer = 256 << 10
+	r := bufio.NewReaderSize(src, readBuffer)
+	if magic, _ := r.Peek(2); bytes.Equal(magic, []byte{0x1f, 0x8b}) {
+		unpacked, err := gzip.NewReader(r)
+		if err != nil {
+			return nil, nil, errors.Join(fmt.Errorf("unpack %s: %w", name, err), src.Close())
+		}
+		r = bufio.NewReaderSize(unpacked, readBuffer)
+	}
+	return &lineReader{r}, src, nil
+}
+
+// next returns the next line without its end, at most event.MaxRecordBytes+1
+// bytes of it, and the line's size.
+func (l *lineReader) next() (line []byte, size int, err error) {
+	for {
+		part, err := l.r.ReadSlice('\n')
+		size += len(part)
+		if room := event.MaxRecordBytes + 1 - len(line); room > 0 {
+			line = append(line, part[:min(len(part), room)]...)
+		}
+		switch {
+		case err == nil:
+			return bytes.TrimRight(line, "\r\n"), size, nil
+		case errors.Is(err, bufio.ErrBufferFull):
+		case errors.Is(err, io.EOF) && size > 0:
+			return line, size, nil
+		default:
+			return nil, size, err
+		}
+	}
+}
+
+// decoded is what one line became.
+type decoded struct {
+	events   []event.Event
+	rejected []event.Rejection
+}
+
+// lineDecoder decodes and redacts lines of one source type.
+type lineDecoder struct {
+	gateway  string
+	redactor *redact.Redactor
+}
+
+// decode turns one line into events and rejections with origin file/0/number.
+func (d lineDecoder) decode(file string, number int64, line []byte, size int) decoded {
+	var out decoded
+	origin := event.Origin{Topic: file, Offset: number}
+	reject := func(index int32, err *event.DecodeError, _ int) {
+		origin.Index = index
+		out.rejected = append(out.rejected, event.Rejection{Origin: origin, Gateway: d.gateway, Reason: err.Reason, Size: size})
+	}
+	emit := func(index int32, raw event.Raw) {
+		origin.Index = index
+		e, err := d.redactor.Redact(&raw, origin)
+		if err != nil {
+			var refused *event.DecodeError
+			if !errors.As(err, &refused) {
+				refused = event.Reject(event.ReasonRedaction, "", "")
+			}
+			reject(index, refused, size)
+			return
+		}
+		out.events = append(out.events, e)
+	}
+	gateway.Decode(d.gateway, line, emit, reject)
+	return out
+}
+
+// each reads every line of a file and hands on what it became. Empty lines are
+// skipped.
+func (d lineDecoder) each(ctx context.Context, con *console, file string, do func(decoded) error) error {
+	lines, closer, err := openLines(con, file)
+	if err != nil {
+		return err
+	}
+	defer closer.Close() //nolint:errcheck // read only
+	for number := int64(1); ; number++ {
+		line, size, err := lines.next()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("read %s line %d: %w", file, number, err)
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if len(bytes.TrimSpace(line)) == 0 {
+			continue
+		}
+		if err := do(d.decode(file, number, line, size)); err != nil {
+			return err
+		}
+	}
+}
+
+// checkGateway refuses a source type that does not exist and says which do. ""
+// means by the look of each line.
+func checkGateway(name string) error {
+	if name == "" {
+		return nil
+	}
+	if _, ok := gateway.Lookup(name); !ok {
+		return usageError{fmt.Errorf("unknown gateway %q: want one of %s", name, strings.Join(gateway.Names(), ", "))}
+	}
+	return nil
+}
+
+// rejections counts what was refused and remembers the first of each reason, so
+// that a person learns where to look.
+type rejections struct {
+	count int
+	first map[event.Reason]event.Rejection
+	by    map[event.Reason]int
+}
+
+func (r *rejections) add(rs []event.Rejection) {
+	if r.first == nil {
+		r.first, r.by = map[event.Reason]event.Rejection{}, map[event.Reason]int{}
+	}
+	for _, x := range rs {
+		r.count++
+		r.by[x.Reason]++
+		if _, seen := r.first[x.Reason]; !seen {
+			r.first[x.Reason] = x
+		}
+	}
+}
+
+// print says per reason how many and where the first is.
+func (r *rejections) print(w io.Writer) {
+	for _, reason := range event.Reasons() {
+		if n := r.by[reason]; n > 0 {
+			first := r.first[reason].Origin
+			fmt.Fprintf(w, "rejected: %d × %s, the first at %s line %d\n", n, reason, first.Topic, first.Offset)
+		}
+	}
+}
