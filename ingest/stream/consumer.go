@@ -1,0 +1,245 @@
+package stream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/segmentio/kafka-go"
+)
+
+// Consumer reads topics as a member of a group and gives every partition it owns
+// to a handler.
+type Consumer struct {
+	link    *link
+	member  *member
+	metrics *metrics
+
+	mu      sync.Mutex
+	history map[partitionKey]int64 // last offset committed by this process
+}
+
+type partitionKey struct {
+	topic     string
+	partition int32
+}
+
+// NewConsumer checks the configuration. It connects to nothing.
+func NewConsumer(cfg Config) (*Consumer, error) {
+	cfg.Topics = slices.Compact(slices.Sorted(slices.Values(cfg.Topics)))
+	if err := cfg.withDefaults().validateConsumer(); err != nil {
+		return nil, err
+	}
+	l, err := open(cfg)
+	if err != nil {
+		return nil, err
+	}
+	m, err := newMetrics(cfg.Metrics)
+	if err != nil {
+		return nil, fmt.Errorf("register stream metrics: %w", err)
+	}
+	return &Consumer{link: l, member: newMember(l), metrics: m, history: map[partitionKey]int64{}}, nil
+}
+
+// Run joins the group and calls handler once for every partition that this
+// member owns, each in a goroutine of its own, and again after every rebalance.
+//
+// The handler's context ends when the ownership of its partition does; it must
+// then return within Config.DrainTimeout. Returning nil earlier leaves the
+// partition unread until the next rebalance. An error that a handler returns
+// while its context lives ends Run.
+//
+// Run returns nil after ctx was cancelled and every handler has returned. It
+// returns an error at once when the brokers cannot be reached at the start, a
+// topic is missing, or the brokers refuse this user or this group; later losses
+// of the brokers are waited out. A Consumer runs once.
+func (c *Consumer) Run(ctx context.Context, handler func(ctx context.Context, p *Partition) error) error {
+	defer c.close()
+	if err := c.check(ctx); err != nil {
+		return c.orDone(ctx, err)
+	}
+	err := c.loop(ctx, handler)
+	if c.link.cfg.InstanceID == "" {
+		// A static member stays: it is expected back within the session.
+		if leaveErr := c.member.leave(context.WithoutCancel(ctx)); leaveErr != nil {
+			c.link.cfg.Log.WarnContext(ctx, "group not left", "group", c.link.cfg.Group, "error", leaveErr)
+		}
+	}
+	return c.orDone(ctx, err)
+}
+
+// Leave takes a static member out of the group for good, when it is not to come
+// back: its partitions then go to others without waiting for the session to end.
+// Call it after Run.
+func (c *Consumer) Leave(ctx context.Context) error {
+	defer c.close()
+	return c.member.leave(ctx)
+}
+
+// orDone is nil for errors that only say that ctx ended.
+func (c *Consumer) orDone(ctx context.Context, err error) error {
+	var fatal fatalError
+	if ctx.Err() != nil && !errors.As(err, &fatal) {
+		return nil
+	}
+	return err
+}
+
+// check asks once whether the brokers answer and the topics exist, so that a
+// mistake in the configuration is an error and not a retry.
+func (c *Consumer) check(ctx context.Context) error {
+	t, err := c.link.topology(ctx, c.link.cfg.Topics)
+	if err != nil {
+		return err
+	}
+	return t.check(c.link.cfg.Topics, c.link.cfg.Brokers[0])
+}
+
+// loop runs one generation after the other.
+func (c *Consumer) loop(ctx context.Context, handler func(context.Context, *Partition) error) error {
+	var retry backoff
+	for ctx.Err() == nil {
+		g, err := c.begin(ctx)
+		if err == nil {
+			retry = backoff{}
+			c.metrics.rebalances.Inc()
+			g.log().InfoContext(ctx, "partitions assigned", "partitions", g.names())
+			err = g.run(ctx, handler)
+			g.log().InfoContext(ctx, "generation ended", "reason", err)
+		}
+		var fatal fatalError
+		switch {
+		case ctx.Err() != nil, errors.As(err, &fatal):
+			return err
+		case g != nil, errors.Is(err, errRejoin):
+			continue
+		case !passing(err):
+			return fatalError{err}
+		}
+		c.metrics.failed(err)
+		c.link.cfg.Log.WarnContext(ctx, "group not joined, trying again", "group", c.link.cfg.Group, "error", err)
+		if err := retry.pause(ctx); err != nil {
+			return err
+		}
+	}
+	return ctx.Err()
+}
+
+// begin joins the group and reads where to go on. The order is what makes it
+// right: the coordinator has written the new generation before it answers
+// SyncGroup, so that every earlier commit it accepted is behind us; only then
+// are offsets read, and they count only if the same broker is coordinator still;
+// the topics' ids come last, so that a re-created topic shows.
+func (c *Consumer) begin(ctx context.Context) (*generation, error) {
+	a, err := c.member.join(ctx)
+	if err != nil {
+		return nil, err
+	}
+	g := &generation{assignment: a, consumer: c}
+	stored, err := c.storedOffsets(ctx, a)
+	if err != nil {
+		return nil, err
+	}
+	if now, err := c.member.coordinator(ctx); err != nil || now != a.coordinator {
+		return nil, errors.Join(errRejoin, err)
+	}
+	if g.shape, err = c.link.topology(ctx, c.link.cfg.Topics); err != nil {
+		return nil, err
+	}
+	g.ctx, g.end = context.WithCancelCause(ctx)
+	for _, s := range stored {
+		p, err := c.partition(ctx, g, s)
+		if err != nil {
+			g.end(err)
+			return nil, err
+		}
+		g.parts = append(g.parts, p)
+	}
+	return g, nil
+}
+
+// storedOffset is what the group keeps for one partition.
+type storedOffset struct {
+	partitionKey
+	offset   int64 // -1 for none
+	metadata string
+}
+
+// storedOffsets reads the group's offsets of the assigned partitions.
+func (c *Consumer) storedOffsets(ctx context.Context, a assignment) ([]storedOffset, error) {
+	if len(a.partitions) == 0 {
+		return nil, nil // no topics would mean all topics to the broker
+	}
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	res, err := c.link.client.OffsetFetch(ctx, &kafka.OffsetFetchRequest{GroupID: c.link.cfg.Group, Topics: a.partitions})
+	if err == nil {
+		err = res.Error
+	}
+	if err != nil {
+		return nil, fmt.Errorf("fetch offsets of group %s: %w", c.link.cfg.Group, err)
+	}
+	var out []storedOffset
+	for name, parts := range res.Topics {
+		for _, p := range parts {
+			if p.Error != nil {
+				return nil, fmt.Errorf("fetch offset of %s/%d in group %s: %w", name, p.Partition, c.link.cfg.Group, p.Error)
+			}
+			out = append(out, storedOffset{partitionKey{name, int32(p.Partition)}, p.CommittedOffset, p.Metadata})
+		}
+	}
+	slices.SortFunc(out, func(a, b storedOffset) int {
+		if d := strings.Compare(a.topic, b.topic); d != 0 {
+			return d
+		}
+		return int(a.partition - b.partition)
+	})
+	return out, nil
+}
+
+func (c *Consumer) remember(key partitionKey, committed int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.history[key] = committed
+}
+
+// committedHere is the last offset that this process committed, or -1.
+func (c *Consumer) committedHere(key partitionKey) int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if offset, ok := c.history[key]; ok {
+		return offset
+	}
+	return -1
+}
+
+func (c *Consumer) close() {
+	c.member.beatTransport.CloseIdleConnections()
+	c.link.close()
+}
+
+// Bounds of the pause between tries.
+const (
+	firstPause = 50 * time.Millisecond
+	longPause  = 5 * time.Second
+)
+
+// backoff is a growing pause with jitter, so that members do not retry in step.
+type backoff struct{ wait time.Duration }
+
+func (b *backoff) pause(ctx context.Context) error {
+	b.wait = min(max(2*b.wait, firstPause), longPause)
+	t := time.NewTimer(b.wait/2 + rand.N(b.wait))
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
