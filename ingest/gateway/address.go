@@ -6,9 +6,10 @@ import (
 )
 
 // hostOf takes the port off an address or name: 10.0.0.1:80, [::1]:80, [::1],
-// ::1, example.com:80.
+// ::1, example.com:80. Sockets that are no network's (unix:, unix:///run/x,
+// envoy://internal) have no host.
 func hostOf(v string) string {
-	if v == "" || v == "-" {
+	if v == "" || v == "-" || v == "unix:" || strings.IndexByte(v, '/') >= 0 {
 		return ""
 	}
 	if v[0] == '[' {

@@ -29,13 +29,13 @@ func decodeCanonical(record []byte) (event.Raw, *event.DecodeError) {
 // canonical is the state of reading one record.
 type canonical struct {
 	scanner
-	stamp            string
-	version          string
-	integer          bool // stamp was a JSON number
-	method, path     string
-	query            string
-	clientHost       string
-	answered, pathed bool
+	stamp        string
+	version      string
+	integer      bool // stamp was a JSON number
+	method, path string
+	query        string
+	clientHost   string
+	answered     bool
 }
 
 func (c *canonical) read(raw *event.Raw) {
@@ -53,11 +53,12 @@ func (c *canonical) read(raw *event.Raw) {
 		case "method":
 			c.method = c.text()
 		case "path":
-			c.path, c.pathed = c.text(), true
+			c.path = c.text()
 		case "query":
 			c.query = c.text()
 		case "status":
-			raw.Status, c.answered = c.status("status"), true
+			c.answered = c.peek() != 'n'
+			raw.Status = c.status("status")
 		case "upstream_status":
 			raw.UpstreamStatus = c.statusList()
 		case "outcome":
@@ -220,7 +221,7 @@ func (c *canonical) finish(raw *event.Raw) *event.DecodeError {
 		return event.Reject(event.ReasonMissingField, "ts", "RFC 3339 time or µs since the epoch")
 	case c.method == "":
 		return event.Reject(event.ReasonMissingField, "method", "the request's method")
-	case !c.pathed:
+	case c.path == "":
 		return event.Reject(event.ReasonMissingField, "path", "the request's path")
 	case !c.answered:
 		return event.Reject(event.ReasonMissingField, "status", "a status")

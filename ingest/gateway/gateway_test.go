@@ -158,6 +158,47 @@ func TestDecodeKeepsNothingOfItsInput(t *testing.T) {
 	}
 }
 
+// TestRecognitionFindsTheDecoder decodes real records with and without the name
+// of their source: both must give the same.
+func TestRecognitionFindsTheDecoder(t *testing.T) {
+	for file, name := range map[string]string{
+		"testdata/kong/log-format.jsonl": "kong", "testdata/traefik/traefik_json.log": "traefik",
+		"testdata/envoy/envoy.log": "envoy", "testdata/envoy/istio-text.log": "envoy", "testdata/envoy/istio-json.jsonl": "envoy",
+		"testdata/envoy/envoy-gateway.jsonl": "envoy", "testdata/canonical/typical.jsonl": "canonical",
+		"testdata/clf/apache2-logs.log": "clf", "testdata/clf/odd.log": "clf", "testdata/nginx/json.jsonl": "nginx",
+	} {
+		for i, line := range fixtureLines(t, file) {
+			byName := transcript(name, line)
+			if strings.Contains(byName, "rejected") {
+				continue
+			}
+			if d := cmp.Diff(byName, transcript("", line)); d != "" {
+				t.Errorf("%s:%d (-by name +recognised):\n%s", file, i+1, d)
+			}
+		}
+	}
+}
+
+// TestAddresses covers the spellings of addresses and of what has none.
+func TestAddresses(t *testing.T) {
+	for text, want := range map[string]string{
+		"10.0.0.1": "10.0.0.1", "10.0.0.1:80": "10.0.0.1", "[2001:db8::1]:443": "2001:db8::1", "[2001:db8::1]": "2001:db8::1",
+		"2001:db8::1": "2001:db8::1", "fe80::1%eth0": "fe80::1%eth0", "example.com:80": "example.com", "localhost": "localhost",
+		"": "", "-": "", "unix:": "", "unix:///run/x": "", "envoy://internal_client_address/": "", "[broken": "[broken",
+	} {
+		if got := hostOf(text); got != want {
+			t.Errorf("hostOf(%q) = %q, want %q", text, got, want)
+		}
+	}
+	got := forwarded(" 203.0.113.7:4711,[2001:db8::1]:99, -,, unknown ")
+	if d := cmp.Diff([]string{"203.0.113.7", "2001:db8::1", "unknown"}, got); d != "" {
+		t.Errorf("forwarded (-want +got):\n%s", d)
+	}
+	if n := len(forwarded(strings.Repeat("10.0.0.1,", 1000))); n != maxForwarded {
+		t.Errorf("took %d hops, want %d", n, maxForwarded)
+	}
+}
+
 // TestErrorsNeverQuoteInput rejects records full of a marker and looks for it in
 // what the errors say.
 func TestErrorsNeverQuoteInput(t *testing.T) {

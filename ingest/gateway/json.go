@@ -61,6 +61,13 @@ func (s *scanner) end() *event.DecodeError {
 
 // peek skips white space and gives the next byte, 0 at the end.
 func (s *scanner) peek() byte {
+	if s.i < len(s.b) && s.b[s.i] > ' ' {
+		return s.b[s.i]
+	}
+	return s.peekFar()
+}
+
+func (s *scanner) peekFar() byte {
 	for ; s.i < len(s.b); s.i++ {
 		switch c := s.b[s.i]; c {
 		case ' ', '\t', '\n', '\r':
@@ -71,23 +78,10 @@ func (s *scanner) peek() byte {
 	return 0
 }
 
-func (s *scanner) expect(c byte, want string) bool {
-	if s.peek() != c {
-		s.fail(want)
-		return false
-	}
-	s.i++
-	return true
-}
-
 // enter goes into the object at hand and gives its first key. Any other value is
 // skipped and, unless it is null, noted as ignored.
 func (s *scanner) enter() (key string, ok bool) {
-	if !s.open('{') {
-		return "", false
-	}
-	if s.peek() == '}' {
-		s.close()
+	if !s.start('{', '}') {
 		return "", false
 	}
 	return s.key()
@@ -95,57 +89,22 @@ func (s *scanner) enter() (key string, ok bool) {
 
 // next gives the key after the value just taken; not ok at the end of the object.
 func (s *scanner) next() (key string, ok bool) {
-	switch s.peek() {
-	case ',':
-		s.i++
-		return s.key()
-	case '}':
-		s.close()
-	default:
-		s.fail("comma or closing brace")
-	}
-	return "", false
-}
-
-func (s *scanner) key() (string, bool) {
-	if s.peek() != '"' {
-		s.fail("member name in quotes")
+	if !s.another('}') {
 		return "", false
 	}
-	key := s.string()
-	return key, s.expect(':', "colon after a member name")
+	return s.key()
 }
 
 // array goes into the array at hand; ok tells that there is an element. Any
 // other value is skipped and, unless it is null, noted as ignored.
-func (s *scanner) array() (ok bool) {
-	if !s.open('[') {
-		return false
-	}
-	if s.peek() == ']' {
-		s.close()
-		return false
-	}
-	return true
-}
+func (s *scanner) array() (ok bool) { return s.start('[', ']') }
 
 // more tells whether an element follows the one just taken.
-func (s *scanner) more() (ok bool) {
-	switch s.peek() {
-	case ',':
-		s.i++
-		return true
-	case ']':
-		s.close()
-	default:
-		s.fail("comma or closing bracket")
-	}
-	return false
-}
+func (s *scanner) more() (ok bool) { return s.another(']') }
 
-func (s *scanner) open(bracket byte) bool {
-	c := s.peek()
-	if c != bracket {
+// start goes into what open begins and tells whether anything is inside.
+func (s *scanner) start(open, closer byte) bool {
+	if c := s.peek(); c != open {
 		if c != 'n' {
 			s.notes |= noteFieldIgnored
 		}
@@ -157,12 +116,57 @@ func (s *scanner) open(bracket byte) bool {
 		return false
 	}
 	s.i++
-	return true
+	if s.peek() != closer {
+		return true
+	}
+	s.close()
+	return false
+}
+
+// another tells whether a comma follows, and goes past it or past the closer.
+func (s *scanner) another(closer byte) bool {
+	switch s.peek() {
+	case ',':
+		s.i++
+		return true
+	case closer:
+		s.close()
+	default:
+		s.fail("comma or closing bracket")
+	}
+	return false
 }
 
 func (s *scanner) close() {
 	s.i++
 	s.depth--
+}
+
+func (s *scanner) key() (key string, ok bool) {
+	if s.peek() != '"' {
+		s.fail("member name in quotes")
+		return "", false
+	}
+	key = s.string()
+	return key, s.colon()
+}
+
+func (s *scanner) skipKey() {
+	if s.peek() != '"' {
+		s.fail("member name in quotes")
+		return
+	}
+	s.scanString()
+	s.colon()
+}
+
+func (s *scanner) colon() bool {
+	if s.peek() != ':' {
+		s.fail("colon after a member name")
+		return false
+	}
+	s.i++
+	return true
 }
 
 // text takes a value as text: a string's content, a number or a boolean as
@@ -188,24 +192,14 @@ func (s *scanner) text() string {
 	return ""
 }
 
-// span takes a value and gives its bytes, which are the caller's.
-func (s *scanner) span() []byte {
-	s.peek()
-	start := s.i
-	s.skip()
-	if s.err != nil {
-		return nil
-	}
-	return s.b[start:s.i]
-}
-
 // skip takes a value and checks it.
 func (s *scanner) skip() {
 	switch c := s.peek(); c {
 	case '"':
 		s.scanString()
 	case '{':
-		for _, ok := s.enter(); ok; _, ok = s.next() {
+		for ok := s.start('{', '}'); ok; ok = s.another('}') {
+			s.skipKey()
 			s.skip()
 		}
 	case '[':

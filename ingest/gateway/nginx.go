@@ -203,7 +203,17 @@ func (x *nginx) header(raw *event.Raw, key string) {
 		x.skip()
 		return
 	}
-	setHeader(raw, strings.ReplaceAll(strings.ToLower(name), "_", "-"), x.text())
+	switch name { // the usual ones, without making a new string
+	case "user_agent":
+		name = "user-agent"
+	case "x_forwarded_for":
+		name = "x-forwarded-for"
+	case "x_api_key":
+		name = "x-api-key"
+	default:
+		name = strings.ReplaceAll(strings.ToLower(name), "_", "-")
+	}
+	setHeader(raw, name, x.text())
 }
 
 // finish checks what is required and sets what depends on several members.
