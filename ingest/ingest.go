@@ -19,8 +19,6 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"gatehouse/ingest/event"
 	"gatehouse/ingest/redact"
 	"gatehouse/ingest/stream"
@@ -46,7 +44,7 @@ type Source interface {
 	// every commit that an earlier owner could have made.
 	Position() (offset int64, metadata string)
 	// Seek sets where Next goes on.
-	Seek(offset int64)
+	Seek(to stream.Offset)
 	// Commit stores the offset and metadata, or fails when the partition is no
 	// longer owned.
 	Commit(ctx context.Context, next int64, metadata string) error
@@ -87,7 +85,7 @@ type Config struct {
 	// Clock gives the time of rejections and gaps. nil is time.Now.
 	Clock   func() time.Time
 	Log     *slog.Logger
-	Metrics prometheus.Registerer
+	Metrics Registerer
 }
 
 // Ingester runs the loop of one partition at a time; one Ingester serves all

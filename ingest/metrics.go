@@ -8,6 +8,9 @@ import (
 	"gatehouse/ingest/event"
 )
 
+// Registerer takes metrics.
+type Registerer = prometheus.Registerer
+
 type metrics struct {
 	events   prometheus.Counter
 	rejected *prometheus.CounterVec
@@ -18,7 +21,7 @@ type metrics struct {
 	gaps     *prometheus.CounterVec
 }
 
-func newMetrics(reg prometheus.Registerer) *metrics {
+func newMetrics(reg Registerer) *metrics {
 	m := &metrics{
 		events: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "gatehouse_ingest_events_total", Help: "Events that every sink has acknowledged.",

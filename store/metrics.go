@@ -7,13 +7,16 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
+// Registerer takes metrics.
+type Registerer = prometheus.Registerer
+
 type metrics struct {
 	rows    *prometheus.CounterVec
 	errors  *prometheus.CounterVec
 	seconds prometheus.Histogram
 }
 
-func newMetrics(reg prometheus.Registerer) *metrics {
+func newMetrics(reg Registerer) *metrics {
 	m := &metrics{
 		rows: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "gatehouse_store_rows_total", Help: "Rows acknowledged by ClickHouse, by table.",

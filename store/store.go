@@ -24,7 +24,6 @@ import (
 
 	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
-	"github.com/prometheus/client_golang/prometheus"
 )
 
 // Database is the ClickHouse database that holds every table.
@@ -55,7 +54,7 @@ type Config struct {
 	// Log receives what the store does in the background; nil discards it.
 	Log *slog.Logger
 	// Metrics registers the store's metrics; nil keeps them to itself.
-	Metrics prometheus.Registerer
+	Metrics Registerer
 }
 
 // DB is an open ClickHouse. It is safe for concurrent use.

@@ -90,7 +90,9 @@ func (a *app) start(ctx context.Context) error {
 		}
 	}
 	if a.has(roleDetect) {
-		a.startDetection()
+		if a.detection, err = a.startDetection(); err != nil {
+			return err
+		}
 	}
 	if a.has(roleIngest) {
 		if err := a.startIngest(); err != nil {
@@ -234,9 +236,10 @@ func (c slackConfig) token() (slack.Token, error) {
 	return slack.NewToken(text)
 }
 
-func (a *app) startDetection() {
+func (a *app) startDetection() (*detection, error) {
 	a.feed = newFeed()
-	a.detection = newDetection(a)
+	a.ready.add("detector")
+	return newDetection(a)
 }
 
 // startIngest makes the loop that everything begins with.

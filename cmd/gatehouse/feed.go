@@ -29,16 +29,6 @@ func (f *feed) Append(ctx context.Context, b event.Batch) error {
 	}
 }
 
-// Next implements detect.Source.
-func (f *feed) Next(ctx context.Context) (event.Batch, error) {
-	select {
-	case b := <-f.batches:
-		return b, nil
-	case <-ctx.Done():
-		return event.Batch{}, ctx.Err()
-	}
-}
-
 // seen drops events that came before. A partition's events arrive in the order
 // of their offsets, so the last origin of each partition is all there is to
 // remember; a batch is repeated after a takeover, and the first batches after a

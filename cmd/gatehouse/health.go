@@ -36,6 +36,13 @@ func newReadiness(parts ...string) *readiness {
 	return r
 }
 
+// add names a part that is not ready yet.
+func (r *readiness) add(part string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.waiting[part] = true
+}
+
 // set says that a part is ready.
 func (r *readiness) set(part string) {
 	r.mu.Lock()
