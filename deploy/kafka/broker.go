@@ -1,0 +1,224 @@
+package kafka
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"time"
+)
+
+// Options says what broker to run.
+type Options struct {
+	// Dir holds the broker's data, configuration and log. Required.
+	Dir string
+	// Secure adds two more listeners: one with TLS and SASL, one with mutual TLS.
+	Secure *Secure
+	// Properties are added to server.properties and override what is there.
+	Properties map[string]string
+}
+
+// Secure is the one user that the SASL listener knows, by PLAIN, SCRAM-SHA-256
+// and SCRAM-SHA-512.
+type Secure struct{ User, Password string }
+
+// Broker is a running broker.
+type Broker struct {
+	opts    Options
+	libs    string
+	ports   ports
+	cluster string
+	certs   certificates
+
+	cmd    *exec.Cmd
+	exited chan error
+}
+
+// ports of the listeners.
+type ports struct{ plain, controller, secure, mutual int }
+
+const (
+	stopTimeout  = 10 * time.Second
+	readyTimeout = 60 * time.Second
+	pollInterval = 50 * time.Millisecond
+)
+
+// Start formats a data directory and starts a broker in it. It returns when the
+// broker answers. The broker dies with this process at the latest.
+func Start(ctx context.Context, opts Options) (*Broker, error) {
+	if opts.Dir == "" {
+		return nil, errors.New("start kafka: Dir is empty: name a directory for its data")
+	}
+	if err := Available(); err != nil {
+		return nil, err
+	}
+	libs, err := jars(ctx)
+	if err != nil {
+		return nil, err
+	}
+	b := &Broker{opts: opts, libs: libs, cluster: clusterID()}
+	if b.ports, err = freePorts(); err != nil {
+		return nil, err
+	}
+	if opts.Secure != nil {
+		if b.certs, err = makeCertificates(opts.Dir); err != nil {
+			return nil, err
+		}
+	}
+	if err := os.WriteFile(b.properties(), b.config(), 0o600); err != nil {
+		return nil, fmt.Errorf("write kafka's configuration: %w", err)
+	}
+	if err := b.format(ctx); err != nil {
+		return nil, err
+	}
+	if err := b.start(ctx); err != nil {
+		return nil, err
+	}
+	return b, nil
+}
+
+// Addr is the plaintext listener.
+func (b *Broker) Addr() string { return loopback(b.ports.plain) }
+
+// SecureAddr is the listener with TLS and SASL.
+func (b *Broker) SecureAddr() string { return loopback(b.ports.secure) }
+
+// MutualAddr is the listener that asks for a client certificate.
+func (b *Broker) MutualAddr() string { return loopback(b.ports.mutual) }
+
+// CAFile is the PEM file of the authority behind the broker's certificate.
+func (b *Broker) CAFile() string { return b.certs.ca }
+
+// ClientFiles are the PEM files of a certificate that MutualAddr accepts.
+func (b *Broker) ClientFiles() (cert, key string) { return b.certs.clientCert, b.certs.clientKey }
+
+// Kill ends the broker with SIGKILL.
+func (b *Broker) Kill() error {
+	if err := b.cmd.Process.Kill(); err != nil {
+		return fmt.Errorf("kill kafka: %w", err)
+	}
+	<-b.exited
+	return nil
+}
+
+// Restart starts the broker again, on the same addresses and data, after Kill or
+// Stop.
+func (b *Broker) Restart(ctx context.Context) error { return b.start(ctx) }
+
+// Stop ends the broker: SIGTERM, and SIGKILL if that takes too long.
+func (b *Broker) Stop() error {
+	if err := b.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		if errors.Is(err, os.ErrProcessDone) {
+			return nil
+		}
+		return fmt.Errorf("stop kafka: %w", err)
+	}
+	patience := time.NewTimer(stopTimeout)
+	defer patience.Stop()
+	select {
+	case <-b.exited:
+		return nil
+	case <-patience.C:
+		return b.Kill()
+	}
+}
+
+func (b *Broker) properties() string { return filepath.Join(b.opts.Dir, "server.properties") }
+
+func (b *Broker) logFile() string { return filepath.Join(b.opts.Dir, "kafka.log") }
+
+// format prepares the data directory and adds the user.
+func (b *Broker) format(ctx context.Context) error {
+	args := []string{"-Xmx64m", "-XX:TieredStopAtLevel=1", "-cp", filepath.Join(b.libs, "*"),
+		"kafka.tools.StorageTool", "format", "-t", b.cluster, "-c", b.properties()}
+	if s := b.opts.Secure; s != nil {
+		for _, mechanism := range []string{"SCRAM-SHA-256", "SCRAM-SHA-512"} {
+			args = append(args, "--add-scram", fmt.Sprintf("%s=[name=%s,password=%s]", mechanism, s.User, s.Password))
+		}
+	}
+	if out, err := exec.CommandContext(ctx, "java", args...).CombinedOutput(); err != nil {
+		return fmt.Errorf("format kafka's data: %w:\n%s", err, tail(out))
+	}
+	return nil
+}
+
+func (b *Broker) start(ctx context.Context) error {
+	out, err := os.OpenFile(b.logFile(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return fmt.Errorf("open kafka's log: %w", err)
+	}
+	defer out.Close()
+	// Not bound to ctx: the broker outlives the start.
+	b.cmd = exec.Command("java", "-Xms128m", "-Xmx384m", "-XX:+UseSerialGC", "-XX:ActiveProcessorCount=2", "-XX:-UsePerfData",
+		"-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-cp", filepath.Join(b.libs, "*"), "kafka.Kafka", b.properties())
+	b.cmd.Stdout, b.cmd.Stderr = out, out
+	b.cmd.SysProcAttr = processAttributes()
+	if err := b.cmd.Start(); err != nil {
+		return fmt.Errorf("start kafka: %w", err)
+	}
+	b.exited = make(chan error, 1)
+	go func() {
+		b.exited <- b.cmd.Wait()
+		close(b.exited)
+	}()
+	return b.awaitReady(ctx)
+}
+
+// awaitReady asks until the broker knows of a controller and of itself.
+func (b *Broker) awaitReady(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
+	defer cancel()
+	tick := time.NewTicker(pollInterval)
+	defer tick.Stop()
+	for {
+		err := probe(ctx, b.Addr())
+		if err == nil {
+			return nil
+		}
+		select {
+		case exit := <-b.exited:
+			return fmt.Errorf("start kafka: it ended (%v):\n%s", exit, b.logTail())
+		case <-ctx.Done():
+			return errors.Join(fmt.Errorf("start kafka: not ready: %w; last answer: %w:\n%s", ctx.Err(), err, b.logTail()), b.Kill())
+		case <-tick.C:
+		}
+	}
+}
+
+func (b *Broker) logTail() []byte {
+	out, err := os.ReadFile(b.logFile())
+	if err != nil {
+		return []byte(err.Error())
+	}
+	return tail(bytes.ToValidUTF8(out, nil))
+}
+
+// clusterID is a fresh id in Kafka's own form: 16 bytes, URL-safe base64.
+func clusterID() string {
+	var raw [16]byte
+	_, _ = rand.Read(raw[:]) // never fails, as documented
+	raw[0] &= 0x7f           // an id that starts with "-" would be taken for an option
+	return base64.RawURLEncoding.EncodeToString(raw[:])
+}
+
+// freePorts takes four ports that nobody listens on.
+func freePorts() (p ports, err error) {
+	for _, port := range []*int{&p.plain, &p.controller, &p.secure, &p.mutual} {
+		ln, err := net.Listen("tcp", loopback(0))
+		if err != nil {
+			return p, fmt.Errorf("find a free port: %w", err)
+		}
+		defer ln.Close() // held until all four are known, so that they differ
+		*port = ln.Addr().(*net.TCPAddr).Port
+	}
+	return p, nil
+}
+
+func loopback(port int) string { return fmt.Sprintf("127.0.0.1:%d", port) }
