@@ -16,6 +16,7 @@ import (
 	"github.com/slack-go/slack"
 
 	"gatehouse/alert"
+	"gatehouse/alert/slack/slackfake"
 	"gatehouse/detect"
 	"gatehouse/ingest/event"
 	"gatehouse/rules"
@@ -172,10 +173,18 @@ func walk(v any, visit func(map[string]any)) {
 }
 
 func TestNothingFromEventsIsInterpreted(t *testing.T) {
+	client, err := New(Config{Token: Token{slackfake.DefaultToken}, Transport: slackfake.New(slackfake.Config{}).Transport()})
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, v := range hostile {
 		for _, m := range messagesWith(v) {
 			for level := alert.LevelFull; level <= alert.LevelText; level++ {
-				checkInert(t, alert.Post{DeliveryID: "d", Level: level, Message: m})
+				p := alert.Post{Channel: slackfake.DefaultChannel, DeliveryID: "d", Level: level, Message: m}
+				checkInert(t, p)
+				if _, err := client.Post(t.Context(), p); err != nil {
+					t.Errorf("%s, level %s, %.40q: Slack refuses it: %v", m.Kind, level, v, err)
+				}
 			}
 		}
 	}
