@@ -61,7 +61,7 @@ func BenchmarkFind(b *testing.B) {
 }
 
 func BenchmarkFingerprint(b *testing.B) {
-	fp := newFingerprinter(Key{id: "k1", secret: new([keySize]byte)})
+	fp := newFingerprinter(newKey("k1", [keySize]byte{}))
 	b.ReportAllocs()
 	for b.Loop() {
 		fp.sum("tenant", ClassToken, "8f7a6s5d4f3g2h1j0k9l8m7n6b5v4c3x8f7a6s5d4f3")

@@ -174,6 +174,7 @@ func valueAt(s string, i int) (start, end int) {
 // "token: expired" or "key: 7".
 func isHarmless(v string) bool {
 	const longestNumber = 9
+	v = strings.TrimRight(v, ",;.)]}")
 	if all(v, isDigit) {
 		return len(v) <= longestNumber
 	}
@@ -267,15 +268,15 @@ func pairAt(s string, i, from int) hit {
 
 // armorAt finds a PEM block that begins at s[i].
 func armorAt(s string, i int) hit {
-	const begin, end = "-----BEGIN ", "-----END "
+	const begin, end, dashes = "-----BEGIN ", "-----END ", "-----"
 	if !strings.HasPrefix(s[i:], begin) {
 		return hit{}
 	}
 	stop := len(s)
 	if n := strings.Index(s[i:], end); n >= 0 {
-		stop = i + n + len(end)
-		for stop < len(s) && (isAlnum(s[stop]) || s[stop] == ' ' || s[stop] == '-') {
-			stop++
+		label := i + n + len(end)
+		if m := strings.Index(s[label:], dashes); m >= 0 {
+			stop = label + m + len(dashes)
 		}
 	}
 	return hit{i, stop, shapeSecret}

@@ -36,7 +36,8 @@ type fingerprinter struct {
 }
 
 func newFingerprinter(key Key) *fingerprinter {
-	return &fingerprinter{mac: hmac.New(sha256.New, key.secret[:]), buf: make([]byte, 0, 256)}
+	secret := key.secret()
+	return &fingerprinter{mac: hmac.New(sha256.New, secret[:]), buf: make([]byte, 0, 256)}
 }
 
 // sum is the fingerprint of a value, 32 hex digits. The result is valid until

@@ -26,9 +26,14 @@ const keyPlaceholder = "[key]"
 // Key is one fingerprint key. However it is printed, it prints as "[key]".
 type Key struct {
 	id string
-	// A pointer, because fmt reaches into unexported fields of others' structs
-	// without asking Format: there it shows an address, never the key.
-	secret *[keySize]byte
+	// A function, because fmt reaches into unexported fields of others' structs
+	// without asking Format, and follows pointers there; of a function it shows
+	// the address at most.
+	secret func() [keySize]byte
+}
+
+func newKey(id string, secret [keySize]byte) Key {
+	return Key{id: id, secret: func() [keySize]byte { return secret }}
 }
 
 // ID is the key's id, such as "k1": at most 16 of a-z, 0-9, "-" and "_". It is
@@ -176,7 +181,7 @@ func parseKeys(text []byte) (Keyring, error) {
 			return Keyring{}, fmt.Errorf("keys[%d]: %w", i, err)
 		}
 		for _, other := range ring.keys {
-			if other.id == key.id || *other.secret == *key.secret {
+			if other.id == key.id || other.secret() == key.secret() {
 				return Keyring{}, fmt.Errorf("keys[%d]: id or key repeats an earlier one", i)
 			}
 		}
@@ -199,7 +204,7 @@ func (e keyEntry) key() (Key, error) {
 	if err != nil || len(b) != keySize {
 		return Key{}, fmt.Errorf("key: want %d hex digits", 2*keySize)
 	}
-	return Key{id: e.ID, secret: (*[keySize]byte)(b)}, nil
+	return newKey(e.ID, [keySize]byte(b)), nil
 }
 
 func validKeyID(id string) bool {

@@ -275,7 +275,8 @@ func decode(s string) (value string, readable bool) {
 	for range rounds {
 		s = unescape(s)
 	}
-	return plain(s), !isEscaped(s)
+	s = plain(s)
+	return s, !isEscaped(s)
 }
 
 // isEscaped says whether percent-encoding is left in s.
