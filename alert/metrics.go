@@ -26,7 +26,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Name: "gatehouse_alert_notify_readback_total", Help: "Looks in the channel for a message of unknown outcome, by result.",
 		}, []string{"result"}),
 		tooRich: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "gatehouse_alert_notify_tooRichtotal", Help: "Messages refused as too rich, by the level tried next.",
+			Name: "gatehouse_alert_notify_degraded_total", Help: "Messages refused as too rich, by the level tried next.",
 		}, []string{"level"}),
 		depth: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "gatehouse_alert_notify_queue_depth", Help: "Incidents whose channel is owed a message or an edit.",
