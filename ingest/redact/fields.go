@@ -177,16 +177,17 @@ func (s *scratch) tlsVersion(v string) string {
 	return ""
 }
 
-// tlsFingerprint is a JA3 (32 hex digits) or JA4 (three parts joined by "_").
+// tlsFingerprint is a JA3 (32 hex digits) or a JA4 such as
+// t13d1516h2_8daaf6152771_b186095e22b6.
 func (s *scratch) tlsFingerprint(v string) string {
-	const ja3, longestJA4 = 32, 40
+	const ja3, ja4, facts = 32, 36, 10
 	v = lower(v)
 	switch {
 	case v == "":
 		return ""
 	case len(v) == ja3 && all(v, isHex):
 		return v
-	case len(v) <= longestJA4 && strings.Count(v, "_") == 2 && all(v, func(c byte) bool { return isLower(c) || isDigit(c) || c == '_' }):
+	case len(v) == ja4 && all(v[:facts], isAlnum) && v[facts] == '_' && v[23] == '_' && all(v[11:23], isHex) && all(v[24:], isHex):
 		return v
 	}
 	s.notes |= noteFieldInvalid

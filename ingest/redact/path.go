@@ -31,6 +31,14 @@ func (s *scratch) walk(raw string, foreign bool) string {
 		for end < len(raw) && raw[end] != '/' {
 			end++
 		}
+		// Some tokens have slashes in them, which few clients escape.
+		if token := tokenAt(raw, start); token > end {
+			w.hide(shapeToken, raw[start:token], "")
+			if start = token; start == len(raw) {
+				break
+			}
+			continue
+		}
 		w.segment(raw[start:end], raw[min(end+1, len(raw)):])
 		if end == len(raw) {
 			break

@@ -36,8 +36,9 @@ func (s *scratch) query(raw string) {
 // param writes one parameter.
 func (s *scratch) param(param string) {
 	name, raw, assigned := strings.Cut(param, "=")
-	if !isParamName(name) {
+	if !isParamName(name) || tokenAt(param, 0) > len(name) {
 		s.notes |= noteParamDropped
+		s.strayIn(param)
 		s.strayIn(name)
 		s.strayIn(raw)
 		return
@@ -147,7 +148,7 @@ func isParamName(name string) bool {
 			return false
 		}
 	}
-	return !shapeOf(name).hidden()
+	return isWords(name) && !shapeOf(name).hidden()
 }
 
 // isIDName says whether a parameter names an object: id, order_id, orderId,
