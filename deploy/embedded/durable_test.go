@@ -94,6 +94,26 @@ func TestReopen(t *testing.T) {
 	p.end(t)
 }
 
+// TestCloseCancels closes engines under a statement that does not end by
+// itself.
+func TestCloseCancels(t *testing.T) {
+	p := spawn(t, localConfig(t.TempDir()))
+	w := childWriter(t, p)
+	ended := make(chan error, 1)
+	go func() {
+		ended <- readAll(context.Background(), w, "SELECT count() FROM numbers(1000000000000) WHERE sipHash64(number) = 1")
+	}()
+	eventually(t, "the statement runs", func() bool {
+		var n uint64
+		err := w.QueryRow(t.Context(), "SELECT count() FROM system.processes WHERE query LIKE '%sipHash64%'").Scan(&n)
+		return err == nil && n == 2 // itself and the other
+	})
+	p.end(t)
+	if err := <-ended; err == nil {
+		t.Error("a cancelled statement gave a result")
+	}
+}
+
 func TestNoTopicByItself(t *testing.T) {
 	client := kafka.Client{Addr: kafka.TCP(engines.Kafka())}
 	_, err := client.Produce(t.Context(), &kafka.ProduceRequest{Topic: "nobody-made-this", RequiredAcks: kafka.RequireAll,

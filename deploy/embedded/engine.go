@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -30,6 +31,7 @@ type sqlEngine struct {
 	root     *session // keeps the engine up while no request is running
 	identity engineIdentity
 	gate     *gate
+	front    *front
 	server   *http.Server
 	served   chan error
 }
@@ -105,30 +107,37 @@ const (
 	headerTimeout = 10 * time.Second
 	idleTimeout   = 5 * time.Minute
 	// closeGrace is how long Close waits for running requests before it
-	// cancels them.
-	closeGrace = 5 * time.Second
+	// cancels them, and cancelGrace how long for those to end.
+	closeGrace  = 2 * time.Second
+	cancelGrace = 20 * time.Second
 )
 
 func (c *sqlEngine) serve(cfg Config, ln net.Listener) {
-	front := newFront(c, cfg.Log.With("engine", "clickhouse"))
-	c.server = &http.Server{Handler: front, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout}
+	c.front = newFront(c, cfg.Log.With("engine", "clickhouse"))
+	c.server = &http.Server{Handler: c.front, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout,
+		ErrorLog: slog.NewLogLogger(cfg.Log.Handler(), slog.LevelDebug)}
 	go func() { c.served <- c.server.Serve(ln) }()
 }
 
 // close ends running requests, then the engine. The engine must be closed
-// before the process exits.
+// before the process exits, and not under a running statement.
 func (c *sqlEngine) close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), closeGrace)
 	defer cancel()
 	err := c.server.Shutdown(ctx)
 	if errors.Is(err, context.DeadlineExceeded) {
-		err = c.server.Close()
+		err = c.server.Close() // their contexts end, which cancels them in the engine
 	}
 	if served := <-c.served; !errors.Is(served, http.ErrServerClosed) {
 		err = errors.Join(err, served)
 	}
-	c.root.close()
-	return err
+	select {
+	case <-c.front.idle():
+		c.root.close()
+		return err
+	case <-time.After(cancelGrace):
+		return errors.Join(err, errors.New("close embedded clickhouse: a statement did not end when it was cancelled"))
+	}
 }
 
 // passwordBytes is the entropy of the generated password.

@@ -51,8 +51,8 @@ func locateLibchdb(ctx context.Context, progress io.Writer) (string, error) {
 
 // fetchOnce fetches into dir under a lock, unless another process just did.
 func fetchOnce(ctx context.Context, rel release, dir string, progress io.Writer) (string, error) {
-	if err := makeDir(dir); err != nil {
-		return "", err
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", fmt.Errorf("fetch the SQL engine: create its cache: %w; set XDG_CACHE_HOME, or %s to a libchdb file", err, envLibchdb)
 	}
 	lock, err := lockFile(filepath.Join(dir, "fetch.lock"), unix.LOCK_EX)
 	if err != nil {

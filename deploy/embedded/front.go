@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"sync"
 )
 
 // Exception codes of the engine that the front raises or treats by itself.
@@ -23,6 +24,7 @@ const (
 	codeReadonly             = 164
 	codeTooManyQueries       = 202
 	codeMemoryLimit          = 241
+	codeTooManyBytes         = 396
 	codeAccessDenied         = 497
 	codeAuthenticationFailed = 516
 	codeUnknownException     = 1002
@@ -50,6 +52,8 @@ type front struct {
 	log   *slog.Logger
 	slots map[role]chan struct{}
 	mux   *http.ServeMux
+	// running counts requests, each of which may hold an engine session.
+	running sync.WaitGroup
 }
 
 func newFront(c *sqlEngine, log *slog.Logger) *front {
@@ -97,6 +101,8 @@ func hostOnly(hostport string) string {
 
 // handle runs one statement.
 func (f *front) handle(w http.ResponseWriter, r *http.Request) {
+	f.running.Add(1)
+	defer f.running.Done()
 	req, err := f.parse(r)
 	reply := newReply(w, req)
 	reply.engine = f.c
@@ -106,6 +112,17 @@ func (f *front) handle(w http.ResponseWriter, r *http.Request) {
 	if err = reply.finish(err); err != nil {
 		f.log.Debug("statement failed", "query_id", req.id, "err", err)
 	}
+}
+
+// idle returns a channel that is closed once no request is running. It is for
+// the end, when no new ones come.
+func (f *front) idle() <-chan struct{} {
+	done := make(chan struct{})
+	go func() {
+		f.running.Wait()
+		close(done)
+	}()
+	return done
 }
 
 // run waits for a slot, opens the request's session and executes.

@@ -91,6 +91,7 @@ func TestCurl(t *testing.T) {
 		{path: "/?query=SELECT+1&client_protocol_version=x", status: 400, want: "Code: 36. DB::Exception: …"},
 		{method: "POST", path: "/?query=SELECT+1", header: map[string]string{"Content-Encoding": "br"}, status: 400, want: "Code: 36. DB::Exception: Content-Encoding \"br\"…"},
 		{method: "POST", path: "/", body: strings.Repeat("x", maxStatementBytes+1), status: 400, want: "Code: 62. DB::Exception: statement is longer than…"},
+		{method: "POST", path: "/?query=SELECT+1", header: map[string]string{"Content-Type": "multipart/form-data; boundary=x"}, status: 400, want: "Code: 36. DB::Exception: external tables…"},
 		{method: "PUT", path: "/", status: 405, want: "Method Not Allowed\n"},
 		{path: "/play", status: 404, want: "404 page not found\n"},
 		{path: "/?query=SELECT+currentUser()", auth: true, want: "default\n"},
@@ -146,7 +147,16 @@ func TestNativeRevisions(t *testing.T) {
 			t.Errorf("revision %d: got %q, want %q", revision, got, want)
 		}
 	}
-	_, got := get(t, helloQuery, "client_protocol_version", "54460", "default_format", "Native")
+	// Each block has its own info: a chunk of the engine's output is one block.
+	_, got := get(t, "SELECT toUInt8(number) AS n FROM numbers(3) FORMAT Native", "client_protocol_version", "54405", "max_block_size", "1")
+	want := ""
+	for i := range 3 {
+		want += string(blockInfo) + "\x01\x01\x01n\x05UInt8" + string(rune(i))
+	}
+	if got != want {
+		t.Errorf("three blocks: got %q, want %q", got, want)
+	}
+	_, got = get(t, helloQuery, "client_protocol_version", "54460", "default_format", "Native")
 	if !strings.HasPrefix(got, string(blockInfo)+"\x04\x01\rdisplayName()\x06String\x00\x12gatehouse-embedded") {
 		t.Errorf("hello at revision 54460: %q", got)
 	}
@@ -185,6 +195,23 @@ func TestGzip(t *testing.T) {
 	plain, err := io.ReadAll(unzip)
 	if diff := cmp.Diff("3\n", string(plain)); diff != "" || err != nil {
 		t.Errorf("%s (%v)", diff, err)
+	}
+}
+
+// TestWaitEndOfQuery holds a result back until it is known to be whole.
+func TestWaitEndOfQuery(t *testing.T) {
+	const failsLate = "SELECT throwIf(number = 600000) FROM numbers(1000000) FORMAT CSV"
+	if status, body := get(t, failsLate); status != 200 || !strings.Contains(body, "__exception__") {
+		t.Errorf("a late exception at once: status %d, %d bytes", status, len(body))
+	}
+	if status, body := get(t, failsLate, "wait_end_of_query", "1"); status != 400 || !strings.HasPrefix(body, "Code: 395.") {
+		t.Errorf("a late exception held back: status %d, body %.100q", status, body)
+	}
+	if status, body := get(t, "SELECT 1", "wait_end_of_query", "1"); status != 200 || body != "1\n" {
+		t.Errorf("a result held back: %d %q", status, body)
+	}
+	if status, body := get(t, "SELECT repeat('x', 1000) FROM numbers(100000)", "wait_end_of_query", "1"); status != 400 || !strings.HasPrefix(body, "Code: 396.") {
+		t.Errorf("a result too large to hold: status %d, body %.200q", status, body)
 	}
 }
 

@@ -349,12 +349,10 @@ func newCParams(params []param) *cParams {
 // text of length 0 as an error.
 func stringPtr(s string) unsafe.Pointer {
 	if s == "" {
-		return unsafe.Pointer(&emptyText[0])
+		s = " "
 	}
 	return unsafe.Pointer(unsafe.StringData(s))
 }
-
-var emptyText = [1]byte{}
 
 // goString copies a NUL-terminated text.
 func goString(p unsafe.Pointer) string {

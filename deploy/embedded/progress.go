@@ -33,8 +33,9 @@ type downloadWatch struct {
 
 // watchDownload starts reporting to out until end is called.
 func watchDownload(out io.Writer, rel release, dirs ...string) *downloadWatch {
-	w := &downloadWatch{out: out, tty: isTerminal(out), rel: rel, dirs: dirs, since: time.Now(),
-		stop: make(chan struct{}), done: make(chan struct{})}
+	w := &downloadWatch{out: out, tty: isTerminal(out), rel: rel, dirs: dirs,
+		since: time.Now().Add(-time.Second), // file times are coarser than the clock
+		stop:  make(chan struct{}), done: make(chan struct{})}
 	fmt.Fprintf(out, "fetching the SQL engine once: %s %s, %d MB\n", rel.npm, engineVersion, rel.bytes/1e6)
 	go w.run()
 	return w

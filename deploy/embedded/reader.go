@@ -93,19 +93,29 @@ func isTighter(asked, limit string) bool {
 }
 
 // killWhenGone cancels the request's statement inside the engine when its
-// client hangs up. The function it returns ends the watch.
+// client hangs up. The function it returns ends the watch, and waits for a
+// cancellation under way.
 func (f *front) killWhenGone(ctx context.Context, req *request) func() {
+	done := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
-		s, err := f.c.lib.open(f.c.args...)
-		if err != nil {
-			f.log.Warn("statement of a gone client not cancelled", "query_id", req.id, "err", err)
-			return
-		}
-		defer s.close()
-		kill := "KILL QUERY WHERE Settings['log_comment'] = " + quoteString(req.tag) + " ASYNC"
-		if _, _, err := s.exec(query{sql: kill, format: "Null"}); err != nil {
+		defer close(done)
+		if err := f.kill(req); err != nil {
 			f.log.Warn("statement of a gone client not cancelled", "query_id", req.id, "err", err)
 		}
 	})
-	return func() { stop() }
+	return func() {
+		if !stop() {
+			<-done
+		}
+	}
+}
+
+func (f *front) kill(req *request) error {
+	s, err := f.c.lib.open(f.c.args...)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	_, _, err = s.exec(query{sql: "KILL QUERY WHERE Settings['log_comment'] = " + quoteString(req.tag) + " ASYNC", format: "Null"})
+	return err
 }

@@ -1,6 +1,7 @@
 package embedded
 
 import (
+	"bytes"
 	"compress/gzip"
 	"crypto/rand"
 	"errors"
@@ -16,8 +17,9 @@ import (
 type reply struct {
 	w       http.ResponseWriter
 	engine  *sqlEngine
-	out     io.Writer // through all encodings
-	raw     io.Writer // without the engine's framing
+	out     io.Writer     // through all encodings
+	raw     io.Writer     // without the engine's framing
+	held    *bytes.Buffer // what is sent when the statement has ended; nil: sent at once
 	close   func() error
 	format  string
 	prefix  []byte // goes before each Native block
@@ -27,14 +29,18 @@ type reply struct {
 
 func newReply(w http.ResponseWriter, req *request) *reply {
 	r := &reply{w: w, out: w, raw: w, close: func() error { return nil }, format: req.format, tag: rand.Text()[:exceptionTagLen]}
+	if req.hold {
+		r.held = &bytes.Buffer{}
+		r.out, r.raw = r.held, r.held
+	}
 	w.Header().Set("X-ClickHouse-Query-Id", req.id)
 	w.Header().Set("X-ClickHouse-Timezone", "UTC")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	switch {
 	case req.compress:
-		r.out = &frameWriter{out: w}
+		r.out = &frameWriter{out: r.raw}
 	case req.gzip:
-		zip := gzip.NewWriter(w)
+		zip := gzip.NewWriter(r.raw)
 		r.out, r.raw, r.close = zip, zip, zip.Close
 		w.Header().Set("Content-Encoding", "gzip")
 	}
@@ -73,8 +79,14 @@ func (r *reply) write(data []byte) error {
 	if _, err := r.out.Write(data); err != nil {
 		return fmt.Errorf("write response: %w", err)
 	}
+	if r.held != nil && r.held.Len() > maxHeldBytes {
+		return frontError(codeTooManyBytes, "the result is larger than %d bytes, more than wait_end_of_query holds back: drop that parameter (TOO_MANY_ROWS_OR_BYTES)", maxHeldBytes)
+	}
 	return nil
 }
+
+// maxHeldBytes bounds a result that is held back until its statement ends.
+const maxHeldBytes = 64 << 20
 
 // summary tells what the statement did, in a server's words.
 func (r *reply) summary(p progress) {
@@ -89,10 +101,10 @@ func (r *reply) summary(p progress) {
 func (r *reply) finish(err error) error {
 	switch {
 	case err == nil:
-		return r.close()
+		return errors.Join(r.close(), r.release())
 	case isGone(err):
 		return nil
-	case r.started:
+	case r.started && r.held == nil:
 		return errors.Join(err, r.exceptionBlock(err), r.close())
 	}
 	r.w.Header().Del("Content-Encoding")
@@ -103,6 +115,15 @@ func (r *reply) finish(err error) error {
 	}
 	r.w.WriteHeader(httpStatus(err))
 	fmt.Fprintln(r.w, exceptionText(err))
+	return err
+}
+
+// release sends what was held back.
+func (r *reply) release() error {
+	if r.held == nil {
+		return nil
+	}
+	_, err := r.w.Write(r.held.Bytes())
 	return err
 }
 

@@ -32,6 +32,7 @@ type request struct {
 	revision int    // client_protocol_version
 	compress bool   // answer in the engine's compressed framing
 	gzip     bool   // answer with Content-Encoding gzip
+	hold     bool   // answer only when the statement has ended
 	settings []param
 	params   []param
 }
@@ -47,6 +48,7 @@ func (f *front) parse(r *http.Request) (*request, error) {
 		format:   first(r.Header.Get("X-ClickHouse-Format"), q.Get("default_format"), "TabSeparated"),
 		tag:      rand.Text(),
 		compress: isTrue(q.Get("compress")),
+		hold:     isTrue(q.Get("wait_end_of_query")),
 		gzip:     isTrue(q.Get("enable_http_compression")) && acceptsGzip(r),
 	}
 	if req.id == "" {
@@ -116,6 +118,9 @@ func (req *request) readParameters(q url.Values) {
 // openBody undoes the body's encodings: Content-Encoding, then the engine's
 // compressed framing.
 func (req *request) openBody(r *http.Request, framed bool) error {
+	if strings.HasPrefix(r.Header.Get("Content-Type"), "multipart/") {
+		return frontError(codeBadArguments, "external tables in a multipart body are not supported: insert into a table first (BAD_ARGUMENTS)")
+	}
 	var body io.Reader = r.Body
 	var err error
 	switch enc := r.Header.Get("Content-Encoding"); enc {
