@@ -105,31 +105,50 @@ func read(name string, data []byte) (*reading, error) {
 	if len(data) > maxFile {
 		return nil, &Error{File: name, Msg: fmt.Sprintf("file of %d bytes: want at most %d", len(data), maxFile)}
 	}
+	r := &reading{name: name}
+	var err error
+	if r.root, err = decodeYAML(name, data, &r.doc); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// decodeYAML decodes one document strictly into v. The library can panic on odd
+// input; that is a refusal, too.
+func decodeYAML(name string, data []byte, v any) (root ast.Node, err error) {
+	defer func() {
+		if recover() != nil {
+			err = &Error{File: name, Msg: "cannot be read as YAML: want plain keys and values"}
+		}
+	}()
 	tree, err := parser.ParseBytes(data, 0)
 	if err != nil {
 		return nil, yamlError(name, err)
 	}
 	if len(tree.Docs) != 1 || tree.Docs[0].Body == nil {
-		return nil, &Error{File: name, Msg: "want exactly one rule per file"}
+		return nil, &Error{File: name, Msg: "want exactly one YAML document"}
 	}
-	r := &reading{name: name, root: tree.Docs[0].Body}
-	if err := refuseAliases(name, r.root); err != nil {
+	root = tree.Docs[0].Body
+	if err := refuseForms(name, root); err != nil {
 		return nil, err
 	}
-	if err := yaml.NodeToValue(r.root, &r.doc, yaml.Strict()); err != nil {
+	if err := yaml.NodeToValue(root, v, yaml.Strict()); err != nil {
 		return nil, yamlError(name, err)
 	}
-	return r, nil
+	return root, nil
 }
 
-// refuseAliases keeps out YAML anchors: a few lines of them can stand for
-// gigabytes.
-func refuseAliases(name string, root ast.Node) error {
+// refuseForms keeps out what rules do not need: anchors, a few lines of which
+// can stand for gigabytes, and tags.
+func refuseForms(name string, root ast.Node) error {
 	var found *Error
 	ast.Walk(visitor(func(n ast.Node) {
-		if n.Type() == ast.AliasType || n.Type() == ast.AnchorType || n.Type() == ast.MergeKeyType {
-			p := n.GetToken().Position
+		p := n.GetToken().Position
+		switch n.Type() {
+		case ast.AliasType, ast.AnchorType, ast.MergeKeyType:
 			found = &Error{name, p.Line, p.Column, "anchors and aliases are not allowed in rules: write the value out"}
+		case ast.TagType:
+			found = &Error{name, p.Line, p.Column, "tags are not allowed in rules: put the value in quotes"}
 		}
 	}), root)
 	if found != nil {

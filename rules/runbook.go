@@ -1,11 +1,10 @@
 package rules
 
 import (
+	"errors"
 	"fmt"
 	"regexp"
 	"strings"
-
-	"github.com/goccy/go-yaml"
 )
 
 // Runbook is what a person does when a rule fired: the .md file beside the rule.
@@ -50,12 +49,12 @@ func parseRunbook(name string, data []byte) (*Runbook, error) {
 		return nil, &Error{File: name, Line: 1, Column: 1, Msg: "want front matter between two lines of --- before the text"}
 	}
 	rb := &Runbook{Body: strings.TrimSpace(body), File: name}
-	if err := yaml.UnmarshalWithOptions([]byte(front), rb, yaml.Strict()); err != nil {
-		e, ok := yamlError(name, err).(*Error)
-		if ok && e.Line > 0 {
+	if _, err := decodeYAML(name, []byte(front), rb); err != nil {
+		var e *Error
+		if errors.As(err, &e) && e.Line > 0 {
 			e.Line++ // the line of --- itself
 		}
-		return nil, e
+		return nil, err
 	}
 	return rb, nil
 }
