@@ -16,6 +16,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/url"
 	"os"
 	"strconv"
@@ -189,6 +190,10 @@ func (db *DB) Close() error {
 func describe(ctx context.Context, err error) error {
 	if cause := context.Cause(ctx); cause != nil && errors.Is(err, ctx.Err()) {
 		return cause
+	}
+	var op *net.OpError
+	if errors.As(err, &op) {
+		return fmt.Errorf("%w: is ClickHouse up, and is clickhouse.url its HTTP port?", op)
 	}
 	var ex *clickhouse.Exception
 	if !errors.As(err, &ex) {

@@ -263,17 +263,14 @@ func (a *app) startIngest() error {
 	if err != nil {
 		return err
 	}
-	conf, err := a.cfg.Kafka.stream()
-	if err != nil {
-		return err
-	}
+	conf := a.cfg.Kafka.stream()
 	conf.Log, conf.Metrics = a.log.With("component", "stream"), a.registry
 	a.consumer, err = stream.NewConsumer(conf)
 	return err
 }
 
 // stream is the kafka section as the stream package takes it.
-func (c kafkaConfig) stream() (stream.Config, error) {
+func (c kafkaConfig) stream() stream.Config {
 	conf := stream.Config{
 		Brokers: c.Brokers, Group: c.Group, InstanceID: c.InstanceID,
 		TLS:  stream.TLS{Enabled: c.TLS.Enabled, CAFile: c.TLS.CAFile, CertFile: c.TLS.CertFile, KeyFile: c.TLS.KeyFile, ServerName: c.TLS.ServerName},
@@ -286,7 +283,7 @@ func (c kafkaConfig) stream() (stream.Config, error) {
 		conf.Topics = append(conf.Topics, name)
 	}
 	slices.Sort(conf.Topics)
-	return conf, nil
+	return conf
 }
 
 // run runs the loops until ctx ends or one of them fails.

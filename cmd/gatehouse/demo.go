@@ -214,11 +214,7 @@ func (d *demo) story(ctx context.Context) error {
 // send produces the traffic. Calls of one gateway go to one partition, as a
 // shipper beside that gateway would send them.
 func (d *demo) send(ctx context.Context) error {
-	conf, err := d.app.cfg.Kafka.stream()
-	if err != nil {
-		return err
-	}
-	producer, err := stream.NewProducer(conf)
+	producer, err := stream.NewProducer(d.app.cfg.Kafka.stream())
 	if err != nil {
 		return err
 	}

@@ -12,6 +12,7 @@ import (
 
 	"gatehouse/alert/slack"
 	"gatehouse/ingest/redact"
+	"gatehouse/ingest/stream"
 )
 
 // doctorCmd checks everything a configuration points at.
@@ -161,7 +162,31 @@ func checkRules(_ context.Context, cfg config) check {
 	return okay("%d rules", set.Len())
 }
 
-func checkKafka(context.Context, config) check { return okay("") }
+func checkKafka(ctx context.Context, cfg config) check {
+	if len(cfg.Kafka.Brokers) == 0 && !listening(cfg.Kafka.Listen) {
+		return check{Status: checkNote, Detail: "no brokers configured: gatehouse run starts the embedded one at " + cfg.Kafka.Listen}
+	}
+	admin, err := stream.NewAdmin(cfg.Kafka.stream())
+	if err != nil {
+		return failed(err, "")
+	}
+	defer admin.Close()
+	d, err := admin.Describe(ctx)
+	if err != nil {
+		return failed(err, "")
+	}
+	partitions, lag := 0, int64(0)
+	for _, topic := range d.Topics {
+		if topic.Err != nil {
+			return failed(fmt.Errorf("topic %s: %w", topic.Name, topic.Err), "create it, or name the right one in kafka.topics")
+		}
+		partitions += len(topic.Partitions)
+		for _, p := range topic.Partitions {
+			lag += p.Lag
+		}
+	}
+	return okay("%d brokers, %d partitions, %d records to read", len(d.Brokers), partitions, lag)
+}
 
 func checkClickHouse(ctx context.Context, cfg config) check {
 	if cfg.ClickHouse.URL == "" {

@@ -55,11 +55,7 @@ func (c *shipCmd) Run(ctx context.Context, con *console) error {
 	if err != nil {
 		return err
 	}
-	conf, err := cfg.Kafka.stream()
-	if err != nil {
-		return err
-	}
-	producer, err := stream.NewProducer(conf)
+	producer, err := stream.NewProducer(cfg.Kafka.stream())
 	if err != nil {
 		return err
 	}
