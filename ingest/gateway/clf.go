@@ -66,6 +66,9 @@ func setRequest(raw *event.Raw, request string) notes {
 	return n | text
 }
 
+// maxStamp bounds the text between the brackets of a time.
+const maxStamp = 48
+
 // cutStamp finds the time in brackets that a quoted request follows. A user name
 // in front may hold brackets and even a time, but not a bare quote: servers
 // escape it.
@@ -77,12 +80,12 @@ func cutStamp(line string) (prefix, stamp, rest string) {
 		}
 		open += from
 		from = open + 1
-		end := strings.IndexByte(line[from:], ']')
-		if end < 0 {
-			return "", "", ""
+		end := strings.IndexByte(line[from:min(len(line), from+maxStamp)], ']')
+		if end < 19 || open == 0 || line[from+2] != '/' && line[from+4] != '-' {
+			continue
 		}
 		stamp, rest = line[from:from+end], trimSpace(line[from+end+1:])
-		if open > 0 && len(stamp) >= 19 && (stamp[2] == '/' || stamp[4] == '-') && rest != "" && rest[0] == '"' {
+		if rest != "" && rest[0] == '"' {
 			return trimSpace(line[:open]), stamp, rest
 		}
 	}
@@ -165,7 +168,7 @@ func cutQuoted(v string) (field, rest string, ok bool) {
 func setPrefix(raw *event.Raw, prefix string) (n notes) {
 	first, rest := cutWord(prefix)
 	if strings.IndexByte(first, ',') > 0 {
-		first, rest = setForwardedPrefix(raw, first, rest)
+		first, rest = setForwardedPrefix(raw, prefix)
 	}
 	if second, tail := cutWord(rest); isVirtualHost(first, second, tail) {
 		raw.Host = hostName(first)
@@ -205,15 +208,17 @@ func isVirtualHost(first, second, tail string) bool {
 	return second != "-" && second != "" && first != "-" && strings.HasPrefix(tail, "- ")
 }
 
-// setForwardedPrefix reads a list of forwarding hops in front of the client.
-func setForwardedPrefix(raw *event.Raw, word, rest string) (client, after string) {
-	list := word
-	for strings.HasSuffix(word, ",") && rest != "" {
-		word, rest = cutWord(rest)
-		list += word
+// setForwardedPrefix reads a list of forwarding hops in front of the client, and
+// gives the client and what is behind it.
+func setForwardedPrefix(raw *event.Raw, prefix string) (client, rest string) {
+	end := 0
+	for more := true; more && end < len(prefix); {
+		word, _, _ := strings.Cut(prefix[end:], " ")
+		more = strings.HasSuffix(word, ",")
+		end = min(end+len(word)+1, len(prefix))
 	}
-	raw.XFF = forwarded(list)
-	return cutWord(rest)
+	raw.XFF = forwarded(prefix[:end])
+	return cutWord(trimSpace(prefix[end:]))
 }
 
 // setTrailer reads what stands behind the status: bytes, referer, agent and what

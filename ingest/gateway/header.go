@@ -63,6 +63,10 @@ func setAuthorization(raw *event.Raw, value string) {
 	}
 }
 
+// maxPlaceholder is the longest word among placeholders; runs of * or x may be
+// longer.
+const maxPlaceholder = 16
+
 // secret is a credential, or "" if what is there is what a gateway writes in
 // place of one.
 func secret(value string) string {
@@ -70,15 +74,29 @@ func secret(value string) string {
 	if _, rest, spaced := strings.Cut(value, " "); spaced {
 		v = trimSpace(rest) // behind a scheme, as in "Bearer ***"
 	}
-	v = strings.Trim(v, "[]<>(){}")
-	switch {
-	case v == "", v == "-",
-		strings.Trim(v, "*") == "", strings.Trim(v, "xX") == "",
-		strings.EqualFold(v, "redacted"), strings.EqualFold(v, "masked"), strings.EqualFold(v, "hidden"),
-		strings.EqualFold(v, "filtered"), strings.EqualFold(v, "removed"):
+	if isRunOf(v, '*') || isRunOf(v, 'x') || isRunOf(v, 'X') || len(v) <= maxPlaceholder && isPlaceholder(v) {
 		return ""
 	}
 	return value
+}
+
+func isRunOf(v string, c byte) bool {
+	for i := range len(v) {
+		if v[i] != c {
+			return false
+		}
+	}
+	return true
+}
+
+func isPlaceholder(v string) bool {
+	v = strings.Trim(v, "[]<>(){}*")
+	for _, word := range [...]string{"", "-", "redacted", "masked", "hidden", "filtered", "removed"} {
+		if strings.EqualFold(v, word) {
+			return true
+		}
+	}
+	return false
 }
 
 // traceID takes the trace id out of a W3C traceparent, or checks one that stands

@@ -122,19 +122,24 @@ func (k *kong) headers(raw *event.Raw) {
 	}
 }
 
+// maxValues bounds how many values of one header are joined.
+const maxValues = 16
+
 // joined takes a header's value: a string, or an array when it was sent more
 // than once.
 func (s *scanner) joined() string {
 	if s.peek() != '[' {
 		return s.text()
 	}
-	joined := ""
+	joined, values := "", 0
 	for ok := s.array(); ok; ok = s.more() {
-		if v := s.text(); joined == "" {
+		switch v := s.text(); {
+		case values == 0:
 			joined = v
-		} else {
+		case values < maxValues:
 			joined += ", " + v
 		}
+		values++
 	}
 	return joined
 }
