@@ -1,66 +1,564 @@
-package stream_test
+package stream
 
 import (
+	"bufio"
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"os"
+	"os/exec"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
-	"gatehouse/deploy/embedded"
-	"gatehouse/ingest/stream"
+	"github.com/google/go-cmp/cmp"
+	"github.com/segmentio/kafka-go"
+	"github.com/segmentio/kafka-go/protocol"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-func TestThin(t *testing.T) {
-	e, err := embedded.Start(t.Context(), embedded.Config{Dir: t.TempDir(), NoClickHouse: true, KafkaAddr: "127.0.0.1:0", Topics: map[string]int32{"a": 2}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer e.Close()
-	cfg := stream.Config{Brokers: []string{e.Kafka()}, Topics: []string{"a"}, Group: "g"}
-	p, err := stream.NewProducer(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var msgs []stream.Message
-	for i := range 5000 {
-		msgs = append(msgs, stream.Message{Key: fmt.Append(nil, i), Value: fmt.Append(nil, "value ", i)})
-	}
-	start := time.Now()
-	if err := p.Append(t.Context(), "a", msgs...); err != nil {
-		t.Fatal(err)
-	}
-	t.Log("produced", time.Since(start))
-	for range 2 {
-		c, err := stream.NewConsumer(cfg)
-		if err != nil {
-			t.Fatal(err)
-		}
-		ctx, cancel := context.WithCancel(t.Context())
-		got := make(chan int)
-		go func() {
-			n := 0
-			for k := range got {
-				if n += k; n == 5000 {
-					cancel()
-				}
+// Every record comes once, in the order of its partition, with all its parts.
+func TestDeliversInOrder(t *testing.T) {
+	onEach(t, func(t *testing.T, k *cluster) {
+		k.withTopic(3)
+		const each = 2500
+		want := map[int32][]string{}
+		for p := range int32(3) {
+			k.write(p, 0, each)
+			for i := range each {
+				want[p] = append(want[p], fmt.Sprintf("%d record %d", i, i))
 			}
-		}()
-		start = time.Now()
-		time.AfterFunc(3*time.Second, cancel)
-		err = c.Run(ctx, func(ctx context.Context, p *stream.Partition) error {
-			off, meta := p.Position()
-			t.Log(p.Topic(), p.ID(), off, meta, time.Since(start), p.Range(1, 2))
+		}
+		var mu sync.Mutex
+		got := map[int32][]string{}
+		full := make(chan bool, 3)
+		r := k.consume(k.cfg, func(ctx context.Context, p *Partition) error {
 			for {
-				recs, next, err := p.Next(ctx)
+				records, next, err := p.Next(ctx)
 				if err != nil {
 					return err
 				}
-				if err := p.Commit(ctx, next, "hello"); err != nil {
-					return err
+				mu.Lock()
+				for _, rec := range records {
+					got[p.ID()] = append(got[p.ID()], fmt.Sprintf("%d %s", rec.Offset, rec.Value))
 				}
-				got <- len(recs)
+				n := len(got[p.ID()])
+				mu.Unlock()
+				if next != int64(n) {
+					return fmt.Errorf("next is %d after %d records", next, n)
+				}
+				if n >= each {
+					full <- true
+				}
 			}
 		})
-		t.Log("consumed", time.Since(start), err)
+		for range 3 {
+			take(t, "a partition to be read", full)
+		}
+		r.stop()
+		if d := cmp.Diff(want, got); d != "" {
+			t.Errorf("records differ (-want +got):\n%s", d)
+		}
+	})
+}
+
+// Key, headers and time come through; equal keys share a partition.
+func TestKeepsRecords(t *testing.T) {
+	onEach(t, func(t *testing.T, k *cluster) {
+		k.withTopic(4)
+		at := time.UnixMilli(1_767_225_600_123)
+		in := Message{Key: []byte("k"), Value: []byte("v"), Time: at, Headers: []Header{{"gatehouse-gateway", []byte("kong")}, {"empty", nil}}}
+		if err := k.out.Append(t.Context(), k.topic, in, in, Message{Key: []byte("k")}); err != nil {
+			t.Fatal(err)
+		}
+		got := make(chan []Record, 1)
+		r := k.consume(k.cfg, func(ctx context.Context, p *Partition) error {
+			records, _, err := p.Next(ctx)
+			if err == nil {
+				got <- records
+			}
+			return err
+		})
+		want := []Record{
+			{Offset: 0, Key: in.Key, Value: in.Value, Time: at, Headers: in.Headers},
+			{Offset: 1, Key: in.Key, Value: in.Value, Time: at, Headers: in.Headers},
+		}
+		records := take(t, "records", got)
+		r.stop()
+		if len(records) != 3 || records[2].Value != nil {
+			t.Fatalf("got %v: want three records, the last without a value", records)
+		}
+		if d := cmp.Diff(want, records[:2]); d != "" {
+			t.Errorf("records differ (-want +got):\n%s", d)
+		}
+	})
+}
+
+// What was committed is where the next owner starts, with its metadata, up to the
+// longest that fits; a longer one is refused by us.
+func TestCommits(t *testing.T) {
+	onEach(t, func(t *testing.T, k *cluster) {
+		k.withTopic(1)
+		k.write(0, 0, 10)
+		var ids []string
+		for i, metadata := range []string{"", "plain", strings.Repeat("x", MaxMetadata), strings.Repeat("€", MaxMetadata), "😀"} {
+			k.onPartition(func(ctx context.Context, p *Partition) error {
+				if offset, had := p.Position(); (i == 0 && offset != -1) || (i > 0 && offset != int64(i)) {
+					return fmt.Errorf("run %d starts at %d with %q", i, offset, had)
+				}
+				records, _, err := p.Next(ctx)
+				if err != nil || records[0].Offset != int64(i) {
+					return fmt.Errorf("run %d reads %v first (%w)", i, records[:1], err)
+				}
+				r := p.Range(1, 2)
+				ids = append(ids, r.Cluster+" "+r.TopicID)
+				return p.Commit(ctx, int64(i+1), metadata)
+			})
+			k.onPartition(func(_ context.Context, p *Partition) error {
+				if offset, got := p.Position(); offset != int64(i+1) || got != metadata {
+					return fmt.Errorf("got %d and %.20q: want %d and %.20q", offset, got, i+1, metadata)
+				}
+				return nil
+			})
+		}
+		if ids = slices.Compact(ids); len(ids) != 1 || len(ids[0]) < 34 {
+			t.Errorf("got ids %q: want one cluster and topic id", ids)
+		}
+		for _, long := range []string{strings.Repeat("x", MaxMetadata+1), strings.Repeat("😀", MaxMetadata/2+1), strings.Repeat("x", 40_000)} {
+			k.onPartition(func(ctx context.Context, p *Partition) error {
+				if err := p.Commit(ctx, 5, long); !errors.Is(err, ErrMetadataTooLong) {
+					return fmt.Errorf("got %v: want ErrMetadataTooLong", err)
+				}
+				return nil
+			})
+		}
+	})
+}
+
+// seen gathers offsets from several members.
+type seen struct {
+	mu      sync.Mutex
+	count   map[string]int           // by member
+	offsets map[int32]map[int64]bool // by partition
+	changed chan struct{}            // one token when there is news
+}
+
+func newSeen() *seen {
+	return &seen{count: map[string]int{}, offsets: map[int32]map[int64]bool{}, changed: make(chan struct{}, 1)}
+}
+
+func (s *seen) add(member string, partition int32, records []Record) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.count[member] += len(records)
+	if s.offsets[partition] == nil {
+		s.offsets[partition] = map[int64]bool{}
 	}
+	for _, r := range records {
+		s.offsets[partition][r.Offset] = true
+	}
+	select {
+	case s.changed <- struct{}{}:
+	default:
+	}
+}
+
+func (s *seen) of(member string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.count[member]
+}
+
+// total counts distinct records.
+func (s *seen) total() (n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, offsets := range s.offsets {
+		n += len(offsets)
+	}
+	return n
+}
+
+// await waits until done says so after news.
+func (s *seen) await(t *testing.T, what string, done func() bool) {
+	t.Helper()
+	for !done() {
+		take(t, what, s.changed)
+	}
+}
+
+// reader is a handler that gathers and commits.
+func (s *seen) reader(member string) func(context.Context, *Partition) error {
+	return func(ctx context.Context, p *Partition) error {
+		for {
+			records, next, err := p.Next(ctx)
+			if err != nil {
+				return err
+			}
+			s.add(member, p.ID(), records)
+			if err := p.Commit(ctx, next, member); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// A second member gets half, both progress, nothing is lost; when it leaves the
+// first has everything again.
+func TestRebalances(t *testing.T) {
+	onEach(t, func(t *testing.T, k *cluster) {
+		k.withTopic(4)
+		s := newSeen()
+		written := 0
+		more := func() {
+			for p := range int32(4) {
+				k.write(p, written, 50)
+			}
+			written += 50
+		}
+		more()
+		a := k.consume(k.cfg, s.reader("a"))
+		s.await(t, "the first member", func() bool { return s.total() == 4*written })
+		b := k.consume(k.cfg, s.reader("b"))
+		// Either member alone could read the next records, so they are written
+		// until both have read some.
+		for s.of("b") == 0 {
+			more()
+			s.await(t, "both members", func() bool { return s.total() == 4*written })
+		}
+		had := s.of("a")
+		for s.of("a") == had {
+			more()
+			s.await(t, "both members", func() bool { return s.total() == 4*written })
+		}
+		b.stop()
+		more()
+		s.await(t, "the rest", func() bool { return s.total() == 4*written })
+		until(t, "everything to be committed", func() bool {
+			d, err := k.admin.Describe(t.Context())
+			return err == nil && !slices.ContainsFunc(d.Topics[0].Partitions, func(p PartitionState) bool {
+				return p.Lag != 0 || p.Committed != int64(written) || p.Metadata != "a"
+			})
+		})
+		a.stop()
+	})
+}
+
+// After Commit failed for lost ownership nothing can be committed any more.
+func TestRefusesCommitsOfLostPartitions(t *testing.T) {
+	onEach(t, func(t *testing.T, k *cluster) {
+		k.withTopic(1)
+		kept := make(chan *Partition, 1)
+		k.onPartition(func(_ context.Context, p *Partition) error {
+			kept <- p
+			return nil
+		})
+		p := take(t, "the partition", kept)
+		if err := p.Commit(t.Context(), 1, ""); !errors.Is(err, ErrNotOwned) {
+			t.Errorf("got %v: want ErrNotOwned", err)
+		}
+	})
+}
+
+const childEnv = "GATEHOUSE_STREAM_CHILD" // addr, topic
+
+// child consumes, commits after every record and says so on stdout, until it is
+// killed.
+func child(spec string) {
+	addr, topic, _ := strings.Cut(spec, " ")
+	c, err := NewConsumer(Config{Brokers: []string{addr}, Topics: []string{topic}, Group: topic, InstanceID: "worker", SessionTimeout: 6 * time.Second})
+	if err == nil {
+		err = c.Run(context.Background(), func(ctx context.Context, p *Partition) error {
+			for {
+				records, _, err := p.Next(ctx)
+				if err != nil {
+					return err
+				}
+				for _, r := range records {
+					if err := p.Commit(ctx, r.Offset+1, strconv.FormatInt(r.Offset, 10)); err != nil {
+						return err
+					}
+					fmt.Println("committed", r.Offset+1)
+				}
+			}
+		})
+	}
+	fmt.Println("ended", err)
+	os.Exit(1)
+}
+
+// A process that is killed at work is replaced by one that goes on where it had
+// committed: it may not go back behind an acknowledged commit, nor skip.
+func TestSurvivesKill(t *testing.T) {
+	onEach(t, func(t *testing.T, k *cluster) {
+		k.withTopic(1)
+		k.write(0, 0, 2000)
+		acked := int64(0)
+		for range 3 {
+			cmd := exec.Command(os.Args[0])
+			cmd.Env = append(os.Environ(), childEnv+"="+k.cfg.Brokers[0]+" "+k.topic)
+			out, err := cmd.StdoutPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			lines := bufio.NewScanner(out)
+			for n := 0; lines.Scan(); n++ {
+				text, found := strings.CutPrefix(lines.Text(), "committed ")
+				if !found {
+					t.Fatalf("child: %s", lines.Text())
+				}
+				offset, err := strconv.ParseInt(text, 10, 64)
+				if err != nil {
+					t.Fatal(err)
+				}
+				// The line of the last commit may have died with the child.
+				if n == 0 && offset != acked+1 && offset != acked+2 {
+					t.Fatalf("restarted child commits %d first: want %d or %d", offset, acked+1, acked+2)
+				}
+				if acked = max(acked, offset); n == 100 {
+					if err := cmd.Process.Kill(); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			_ = cmd.Wait() // killed
+		}
+		k.cfg.InstanceID = "worker"
+		k.onPartition(func(_ context.Context, p *Partition) error {
+			offset, metadata := p.Position()
+			if offset < acked || offset > acked+1 || metadata != strconv.FormatInt(offset-1, 10) {
+				return fmt.Errorf("resumes at %d with %q: want %d or one more", offset, metadata, acked)
+			}
+			return nil
+		})
+	})
+}
+
+// Positions of a deleted topic are not used for its successor.
+func TestNoticesRecreatedTopic(t *testing.T) {
+	onEach(t, func(t *testing.T, k *cluster) {
+		k.withTopic(1)
+		k.write(0, 0, 10)
+		first, recreated := make(chan string, 1), make(chan *RecreatedError, 1)
+		again := make(chan []Record, 1)
+		r := k.consume(k.cfg, func(ctx context.Context, p *Partition) error {
+			for {
+				records, next, err := p.Next(ctx)
+				var re *RecreatedError
+				switch {
+				case errors.As(err, &re):
+					recreated <- re
+					p.Seek(re.First)
+					continue
+				case err != nil:
+					return err
+				}
+				if err := p.Commit(ctx, next, ""); err != nil {
+					return err
+				}
+				if records[0].Offset == 0 && len(first) == 0 && len(recreated) == 0 {
+					select {
+					case first <- p.Range(0, 0).TopicID:
+						continue
+					default:
+					}
+				}
+				again <- records
+			}
+		})
+		was := take(t, "the first topic", first)
+		first <- "" // keep it full: what comes now belongs to the second
+		k.deleteTopic()
+		k.withTopic(1)
+		k.write(0, 100, 3)
+		re := take(t, "the re-creation", recreated)
+		records := take(t, "the new records", again)
+		r.stop()
+		if re.Was != was || re.Is == was || re.Committed != 10 || re.First != 0 {
+			t.Errorf("got %+v: want Was %s, Committed 10, First 0", re, was)
+		}
+		if records[0].Offset != 0 || string(records[0].Value) != "record 100" {
+			t.Errorf("goes on with %d %s: want record 100 at 0", records[0].Offset, records[0].Value)
+		}
+	})
+}
+
+// A process that starts after the re-creation is told by the commit's tag, even
+// where the broker took a commit of the old position for the new topic.
+func TestNoticesStaleCommit(t *testing.T) {
+	onEach(t, func(t *testing.T, k *cluster) {
+		k.withTopic(1)
+		k.write(0, 0, 10)
+		tag, err := tagMetadata(strings.Repeat("ab", 16), "intent")
+		if err != nil {
+			t.Fatal(err)
+		}
+		until(t, "the commit", func() bool {
+			res, err := k.admin.link.client.OffsetCommit(t.Context(), &kafka.OffsetCommitRequest{
+				GroupID: k.cfg.Group, GenerationID: -1, Topics: map[string][]kafka.OffsetCommit{k.topic: {{Offset: 7, Metadata: tag}}},
+			})
+			return err == nil && res.Topics[k.topic][0].Error == nil
+		})
+		k.onPartition(func(ctx context.Context, p *Partition) error {
+			_, _, err := p.Next(ctx)
+			var re *RecreatedError
+			if !errors.As(err, &re) || re.Committed != 7 || re.First != 0 {
+				return fmt.Errorf("got %v: want a RecreatedError with 7 committed", err)
+			}
+			if offset, metadata := p.Position(); offset != 7 || metadata != "intent" {
+				return fmt.Errorf("position is %d, %q: want 7, intent", offset, metadata)
+			}
+			p.Seek(re.First)
+			records, _, err := p.Next(ctx)
+			if err != nil || records[0].Offset != 0 {
+				return fmt.Errorf("after Seek: %v, %w", records, err)
+			}
+			return nil
+		})
+	})
+}
+
+// Records that retention removed are a typed gap, never a silent jump; a position
+// past the end is another error.
+func TestReportsGaps(t *testing.T) {
+	onEach(t, func(t *testing.T, k *cluster) {
+		k.withTopic(1)
+		k.write(0, 0, 10)
+		req := kmsg.NewPtrDeleteRecordsRequest()
+		req.SetVersion(2)
+		part := kmsg.NewDeleteRecordsRequestTopicPartition()
+		part.Offset = 6
+		top := kmsg.NewDeleteRecordsRequestTopic()
+		top.Topic, top.Partitions = k.topic, []kmsg.DeleteRecordsRequestTopicPartition{part}
+		req.Topics = []kmsg.DeleteRecordsRequestTopic{top}
+		req.TimeoutMillis = 10_000
+		res, err := k.admin.link.ask(t.Context(), req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if code := res.(*kmsg.DeleteRecordsResponse).Topics[0].Partitions[0].ErrorCode; code != 0 {
+			t.Fatal(kafka.Error(code))
+		}
+		k.onPartition(func(ctx context.Context, p *Partition) error {
+			p.Seek(2)
+			_, _, err := p.Next(ctx)
+			if d := cmp.Diff(&GapError{Topic: k.topic, From: 2, To: 6}, err); d != "" {
+				return fmt.Errorf("error differs (-want +got):\n%s", d)
+			}
+			p.Seek(6)
+			records, next, err := p.Next(ctx)
+			if err != nil || next != 10 || records[0].Offset != 6 {
+				return fmt.Errorf("after the gap: next %d, %w", next, err)
+			}
+			p.Seek(11)
+			_, _, err = p.Next(ctx)
+			if d := cmp.Diff(&BeyondEndError{Topic: k.topic, Position: 11, End: 10}, err); d != "" {
+				return fmt.Errorf("error differs (-want +got):\n%s", d)
+			}
+			return nil
+		})
+	})
+}
+
+// A batch that unpacks to more than the limit is refused with the offsets it
+// covers, and what is behind it stays readable.
+func TestRefusesBombs(t *testing.T) {
+	onEach(t, func(t *testing.T, k *cluster) {
+		k.withTopic(1)
+		k.write(0, 0, 2)
+		zeros := bytes.Repeat([]byte{0}, DefaultMaxDecompressed/2)
+		for _, codec := range []kafka.Compression{kafka.Gzip, kafka.Snappy, kafka.Lz4, kafka.Zstd} {
+			if codec == kafka.Snappy {
+				continue // packs zeros to 5 %, over what a broker takes
+			}
+			until(t, "a leader", func() bool { // a broker busy with a bomb loses its lease at times
+				var bomb []protocol.Record
+				for range 3 {
+					bomb = append(bomb, protocol.Record{Value: protocol.NewBytes(zeros)})
+				}
+				res, err := k.admin.link.client.Produce(t.Context(), &kafka.ProduceRequest{
+					Topic: k.topic, RequiredAcks: kafka.RequireAll, Compression: codec, Records: protocol.NewRecordReader(bomb...),
+				})
+				if err == nil {
+					err = res.Error
+				}
+				if err != nil && !unsent(err) && !errors.Is(err, protocol.ErrNoLeader) {
+					t.Fatal(codec, err)
+				}
+				return err == nil
+			})
+		}
+		k.write(0, 2, 1)
+		k.onPartition(func(ctx context.Context, p *Partition) error {
+			var got []string
+			for {
+				records, next, err := p.Next(ctx)
+				var be *BatchError
+				switch {
+				case errors.As(err, &be):
+					got = append(got, fmt.Sprintf("%s %d-%d", be.Reason, be.From, be.To))
+					p.Seek(be.To)
+				case err != nil:
+					return err
+				}
+				for _, r := range records {
+					got = append(got, string(r.Value))
+				}
+				if next == 12 {
+					break
+				}
+			}
+			want := []string{"record 0", "record 1", "too_large 2-5", "too_large 5-8", "too_large 8-11", "record 2"}
+			if d := cmp.Diff(want, got); d != "" {
+				return fmt.Errorf("reads differ (-want +got):\n%s", d)
+			}
+			return nil
+		})
+	})
+}
+
+// Mistakes in the configuration end Run with what to do next.
+func TestExplainsRefusals(t *testing.T) {
+	onEach(t, func(t *testing.T, k *cluster) {
+		c, err := NewConsumer(k.cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = c.Run(t.Context(), nil)
+		var missing *MissingTopicError
+		if !errors.As(err, &missing) || !strings.Contains(err.Error(), "--create --topic "+k.topic) {
+			t.Errorf("got %v: want how to create the topic", err)
+		}
+		if err := k.out.Append(t.Context(), k.topic, Message{}); !errors.As(err, &missing) {
+			t.Errorf("got %v: want how to create the topic", err)
+		}
+	})
+}
+
+// The handler's error ends Run and is returned; other handlers are drained.
+func TestReturnsHandlerError(t *testing.T) {
+	onEach(t, func(t *testing.T, k *cluster) {
+		k.withTopic(2)
+		boom := errors.New("disk full")
+		drained := make(chan bool, 1)
+		r := k.consume(k.cfg, func(ctx context.Context, p *Partition) error {
+			if p.ID() == 1 {
+				return boom
+			}
+			<-ctx.Done()
+			drained <- true
+			return ctx.Err()
+		})
+		if err := take(t, "Run to end", r.done); !errors.Is(err, boom) || !strings.Contains(err.Error(), k.topic+"/1") {
+			t.Errorf("got %v: want the handler's error with its partition", err)
+		}
+		take(t, "the other handler", drained)
+	})
 }

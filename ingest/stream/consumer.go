@@ -21,7 +21,13 @@ type Consumer struct {
 	metrics *metrics
 
 	mu      sync.Mutex
-	history map[partitionKey]int64 // last offset committed by this process
+	history map[partitionKey]commitment // the last commit of this process
+}
+
+// commitment is what this process committed for a partition.
+type commitment struct {
+	topicID string
+	offset  int64
 }
 
 type partitionKey struct {
@@ -43,7 +49,7 @@ func NewConsumer(cfg Config) (*Consumer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("register stream metrics: %w", err)
 	}
-	return &Consumer{link: l, member: newMember(l), metrics: m, history: map[partitionKey]int64{}}, nil
+	return &Consumer{link: l, member: newMember(l), metrics: m, history: map[partitionKey]commitment{}}, nil
 }
 
 // Run joins the group and calls handler once for every partition that this
@@ -141,7 +147,7 @@ func (c *Consumer) begin(ctx context.Context) (*generation, error) {
 		return nil, err
 	}
 	g := &generation{assignment: a, consumer: c}
-	stored, err := c.storedOffsets(ctx, a)
+	stored, err := c.link.storedOffsets(ctx, a.partitions)
 	if err != nil {
 		return nil, err
 	}
@@ -170,25 +176,25 @@ type storedOffset struct {
 	metadata string
 }
 
-// storedOffsets reads the group's offsets of the assigned partitions.
-func (c *Consumer) storedOffsets(ctx context.Context, a assignment) ([]storedOffset, error) {
-	if len(a.partitions) == 0 {
+// storedOffsets reads the group's offsets of partitions.
+func (l *link) storedOffsets(ctx context.Context, partitions map[string][]int) ([]storedOffset, error) {
+	if len(partitions) == 0 {
 		return nil, nil // no topics would mean all topics to the broker
 	}
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	res, err := c.link.client.OffsetFetch(ctx, &kafka.OffsetFetchRequest{GroupID: c.link.cfg.Group, Topics: a.partitions})
+	res, err := l.client.OffsetFetch(ctx, &kafka.OffsetFetchRequest{GroupID: l.cfg.Group, Topics: partitions})
 	if err == nil {
 		err = res.Error
 	}
 	if err != nil {
-		return nil, fmt.Errorf("fetch offsets of group %s: %w", c.link.cfg.Group, err)
+		return nil, fmt.Errorf("fetch offsets of group %s: %w", l.cfg.Group, err)
 	}
 	var out []storedOffset
 	for name, parts := range res.Topics {
 		for _, p := range parts {
 			if p.Error != nil {
-				return nil, fmt.Errorf("fetch offset of %s/%d in group %s: %w", name, p.Partition, c.link.cfg.Group, p.Error)
+				return nil, fmt.Errorf("fetch offset of %s/%d in group %s: %w", name, p.Partition, l.cfg.Group, p.Error)
 			}
 			out = append(out, storedOffset{partitionKey{name, int32(p.Partition)}, p.CommittedOffset, p.Metadata})
 		}
@@ -202,20 +208,17 @@ func (c *Consumer) storedOffsets(ctx context.Context, a assignment) ([]storedOff
 	return out, nil
 }
 
-func (c *Consumer) remember(key partitionKey, committed int64) {
+func (c *Consumer) remember(key partitionKey, made commitment) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.history[key] = committed
+	c.history[key] = made
 }
 
-// committedHere is the last offset that this process committed, or -1.
-func (c *Consumer) committedHere(key partitionKey) int64 {
+func (c *Consumer) committedHere(key partitionKey) (made commitment, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if offset, ok := c.history[key]; ok {
-		return offset
-	}
-	return -1
+	made, ok = c.history[key]
+	return made, ok
 }
 
 func (c *Consumer) close() {

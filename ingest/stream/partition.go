@@ -33,7 +33,7 @@ type Partition struct {
 }
 
 // partition makes an owned partition of what the group keeps for it.
-func (c *Consumer) partition(ctx context.Context, g *generation, s storedOffset) (*Partition, error) {
+func (c *Consumer) partition(ctx context.Context, g *generation, s storedOffset) (p *Partition, err error) {
 	shape := g.shape.topics[s.topic]
 	if shape.err != nil {
 		return nil, fmt.Errorf("find topic %s: %w", s.topic, shape.err)
@@ -41,30 +41,37 @@ func (c *Consumer) partition(ctx context.Context, g *generation, s storedOffset)
 	if shape.id == "" {
 		return nil, fmt.Errorf("find topic %s: %w", s.topic, codeUnknownTopic)
 	}
-	p := &Partition{
+	p = &Partition{
 		consumer: c, generation: g, topic: s.topic, partition: s.partition,
 		reader:  fetcher{link: c.link, topic: s.topic, partition: s.partition},
 		topicID: shape.id, cluster: g.shape.cluster, stored: s.offset, position: s.offset,
 	}
-	var committedTo string
-	committedTo, p.metadata = splitMetadata(s.metadata)
-	recreated := committedTo != "" && committedTo != shape.id
-	if s.offset < 0 || recreated {
-		first, _, err := c.link.bounds(ctx, s.topic, s.partition)
-		if err != nil {
+	var tag string
+	tag, p.metadata = splitMetadata(s.metadata)
+	if s.offset < 0 || (tag != "" && tag != shape.id) {
+		if p.position, _, err = c.link.bounds(ctx, s.topic, s.partition); err != nil {
 			return nil, err
 		}
-		p.position = first
 	}
-	had := c.committedHere(s.partitionKey)
-	switch {
-	case recreated:
-		p.pending = &RecreatedError{Topic: s.topic, Partition: s.partition, Was: committedTo, Is: shape.id, Committed: s.offset, First: p.position}
-	case s.offset < 0 && had >= 0:
-		p.pending = &PositionLostError{Topic: s.topic, Partition: s.partition, Committed: had}
-	}
+	p.pending = c.doubt(s, tag, p)
 	p.committed = p.position
 	return p, nil
+}
+
+// doubt is why the group's offset cannot be trusted, or nil. tag is the id of the
+// topic that the offset was committed for, if the commit says. A broker drops the
+// offsets of a deleted topic, and old ones after offsets.retention.minutes.
+func (c *Consumer) doubt(s storedOffset, tag string, p *Partition) error {
+	made, known := c.committedHere(s.partitionKey)
+	switch {
+	case tag != "" && tag != p.topicID:
+		return &RecreatedError{Topic: s.topic, Partition: s.partition, Was: tag, Is: p.topicID, Committed: s.offset, First: p.position}
+	case s.offset < 0 && known && made.topicID != p.topicID:
+		return &RecreatedError{Topic: s.topic, Partition: s.partition, Was: made.topicID, Is: p.topicID, Committed: made.offset, First: p.position}
+	case s.offset < 0 && known:
+		return &PositionLostError{Topic: s.topic, Partition: s.partition, Committed: made.offset}
+	}
+	return nil
 }
 
 // bounds asks for the first offset of a partition and the one behind its last.
@@ -282,7 +289,7 @@ func (p *Partition) judgeCommit(err error) error {
 }
 
 func (p *Partition) acknowledged(next int64, took time.Duration) {
-	p.consumer.remember(partitionKey{p.topic, p.partition}, next)
+	p.consumer.remember(partitionKey{p.topic, p.partition}, commitment{p.topicID, next})
 	p.consumer.metrics.committed(took)
 	p.mu.Lock()
 	defer p.mu.Unlock()

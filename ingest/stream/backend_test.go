@@ -1,0 +1,243 @@
+package stream
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/segmentio/kafka-go"
+
+	"gatehouse/deploy/embedded"
+	real "gatehouse/deploy/kafka"
+)
+
+// A test that waits longer than this for something has failed.
+const patience = 60 * time.Second
+
+func TestMain(m *testing.M) {
+	if spec := os.Getenv(childEnv); spec != "" {
+		child(spec)
+	}
+	code := m.Run()
+	if b, err := sharedBroker(); brokerAsked.Load() && err == nil {
+		if err := b.Stop(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			code = 1
+		}
+		os.RemoveAll(brokerDir())
+	}
+	os.Exit(code)
+}
+
+const user, password = "alice", "correct-horse"
+
+var (
+	brokerAsked atomic.Bool
+	brokerDir   = sync.OnceValue(func() string {
+		dir, err := os.MkdirTemp("", "gatehouse-kafka-")
+		if err != nil {
+			panic(err)
+		}
+		return dir
+	})
+	sharedBroker = sync.OnceValues(func() (*real.Broker, error) {
+		if !brokerAsked.Load() {
+			return nil, fmt.Errorf("no test wants a broker")
+		}
+		return real.Start(context.Background(), real.Options{Dir: brokerDir(), Secure: &real.Secure{User: user, Password: password}})
+	})
+)
+
+// requireBroker returns the one Apache Kafka broker of this test run. Without a
+// JDK or Maven the test is skipped, except in CI, where that is a failure.
+func requireBroker(t testing.TB) *real.Broker {
+	t.Helper()
+	if err := real.Available(); err != nil {
+		if os.Getenv("CI") == "true" {
+			t.Fatal(err)
+		}
+		t.Skip(err)
+	}
+	brokerAsked.Store(true)
+	b, err := sharedBroker()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// backend is a kind of broker that a conformance case runs on.
+type backend struct {
+	name  string
+	start func(t *testing.T) (addr string)
+}
+
+var backends = []backend{
+	{"kfake", func(t *testing.T) string {
+		e, err := embedded.Start(t.Context(), embedded.Config{Dir: t.TempDir(), NoClickHouse: true, KafkaAddr: "127.0.0.1:0"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			if err := e.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+		return e.Kafka()
+	}},
+	{"kafka", func(t *testing.T) string { return requireBroker(t).Addr() }},
+}
+
+// onEach runs a case on every backend.
+func onEach(t *testing.T, run func(t *testing.T, k *cluster)) {
+	for _, b := range backends {
+		t.Run(b.name, func(t *testing.T) { run(t, newCluster(t, b.start(t))) })
+	}
+}
+
+// cluster is a broker with a topic and a group of the test's own.
+type cluster struct {
+	t     testing.TB
+	cfg   Config
+	topic string
+	admin *Admin
+	out   *Producer
+}
+
+var names atomic.Int64
+
+func newCluster(t testing.TB, addr string) *cluster {
+	t.Helper()
+	base := strings.NewReplacer("/", "-", "#", "-").Replace(t.Name())
+	name := fmt.Sprintf("%s-%d-%d", base, os.Getpid(), names.Add(1))
+	k := &cluster{t: t, topic: name, cfg: Config{
+		Brokers: []string{addr}, Topics: []string{name}, Group: name, SessionTimeout: 6 * time.Second, DrainTimeout: 10 * time.Second,
+	}}
+	var err error
+	if k.admin, err = NewAdmin(k.cfg); err != nil {
+		t.Fatal(err)
+	}
+	if k.out, err = NewProducer(k.cfg); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { k.admin.Close(); k.out.Close() })
+	return k
+}
+
+// withTopic makes the topic.
+func (k *cluster) withTopic(partitions int) *cluster {
+	k.t.Helper()
+	if err := k.admin.EnsureTopic(k.t.Context(), k.topic, partitions, nil); err != nil {
+		k.t.Fatal(err)
+	}
+	return k
+}
+
+// write appends count numbered records to a partition, from number first on.
+func (k *cluster) write(partition int32, first, count int) {
+	k.t.Helper()
+	msgs := make([]Message, count)
+	for i := range msgs {
+		msgs[i] = Message{Value: fmt.Appendf(nil, "record %d", first+i)}
+	}
+	if err := k.out.AppendTo(k.t.Context(), k.topic, partition, msgs...); err != nil {
+		k.t.Fatal(err)
+	}
+}
+
+// deleteTopic removes the topic and waits until the broker no longer knows it.
+func (k *cluster) deleteTopic() {
+	k.t.Helper()
+	res, err := k.admin.link.client.DeleteTopics(k.t.Context(), &kafka.DeleteTopicsRequest{Topics: []string{k.topic}})
+	if err == nil {
+		err = res.Errors[k.topic]
+	}
+	if err != nil {
+		k.t.Fatal(err)
+	}
+	until(k.t, "the topic to be gone", func() bool {
+		t, err := k.admin.link.topology(k.t.Context(), []string{k.topic})
+		return err == nil && t.topics[k.topic].err != nil
+	})
+}
+
+// until polls for something that no signal tells.
+func until(t testing.TB, what string, done func() bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for !done() {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			t.Fatalf("waited in vain for %s", what)
+		}
+	}
+}
+
+// take receives from a channel, but not for ever.
+func take[T any](t testing.TB, what string, from <-chan T) T {
+	t.Helper()
+	select {
+	case v := <-from:
+		return v
+	case <-time.After(patience):
+		t.Fatalf("waited in vain for %s", what)
+		panic("unreachable")
+	}
+}
+
+// running is a consumer at work.
+type running struct {
+	t      testing.TB
+	cancel context.CancelFunc
+	done   chan error
+}
+
+// consume runs a consumer until stop.
+func (k *cluster) consume(cfg Config, handler func(context.Context, *Partition) error) *running {
+	k.t.Helper()
+	c, err := NewConsumer(cfg)
+	if err != nil {
+		k.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(k.t.Context())
+	r := &running{k.t, cancel, make(chan error, 1)}
+	go func() { r.done <- c.Run(ctx, handler) }()
+	return r
+}
+
+// stop cancels the consumer and expects a clean end.
+func (r *running) stop() {
+	r.t.Helper()
+	r.cancel()
+	if err := take(r.t, "the consumer to stop", r.done); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// onPartition runs one consumer whose handler of one partition is inspect, and
+// returns what inspect returned.
+func (k *cluster) onPartition(inspect func(ctx context.Context, p *Partition) error) {
+	k.t.Helper()
+	got := make(chan error, 1)
+	r := k.consume(k.cfg, func(ctx context.Context, p *Partition) error {
+		err := inspect(ctx, p)
+		select {
+		case got <- err:
+		default:
+		}
+		return nil
+	})
+	if err := take(k.t, "the handler", got); err != nil {
+		k.t.Error(err)
+	}
+	r.stop()
+}
