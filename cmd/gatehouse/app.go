@@ -272,7 +272,7 @@ func (a *app) startIngest() error {
 // stream is the kafka section as the stream package takes it.
 func (c kafkaConfig) stream() stream.Config {
 	conf := stream.Config{
-		Brokers: c.Brokers, Group: c.Group, InstanceID: c.InstanceID,
+		Brokers: c.Brokers, Group: c.Group, InstanceID: c.InstanceID, SessionTimeout: c.SessionTimeout,
 		TLS:  stream.TLS{Enabled: c.TLS.Enabled, CAFile: c.TLS.CAFile, CertFile: c.TLS.CertFile, KeyFile: c.TLS.KeyFile, ServerName: c.TLS.ServerName},
 		SASL: stream.SASL{Mechanism: c.SASL.Mechanism, User: c.SASL.User, PasswordFile: c.SASL.PasswordFile, PasswordEnv: c.SASL.PasswordEnv},
 	}

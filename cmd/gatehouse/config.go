@@ -45,10 +45,11 @@ type kafkaConfig struct {
 	Topics map[string]string `yaml:"topics"`
 	// Group is the consumer group. InstanceID makes this process a static member
 	// of it, which a restart does not rebalance.
-	Group      string     `yaml:"group"`
-	InstanceID string     `yaml:"instance_id"`
-	TLS        tlsConfig  `yaml:"tls"`
-	SASL       saslConfig `yaml:"sasl"`
+	Group          string        `yaml:"group"`
+	InstanceID     string        `yaml:"instance_id"`
+	SessionTimeout time.Duration `yaml:"session_timeout"`
+	TLS            tlsConfig     `yaml:"tls"`
+	SASL           saslConfig    `yaml:"sasl"`
 }
 
 type tlsConfig struct {
