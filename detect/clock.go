@@ -4,19 +4,23 @@ import "gatehouse/ingest/event"
 
 // Time. Each partition has its progress: the newest time among its events. An
 // event is on time while it is at most the lateness behind the progress of its
-// own partition. Clocks lie, so progress does not follow one event far:
+// own partition, and not far beyond it. But clocks lie, and the very first event
+// may be the one whose clock does; so a partition's time is a matter of majority:
 //
-//   - an event more than maxAhead beyond the progress is held. When heldEvents
-//     in a row are, and lie close together, the stream has really moved on (a
-//     gap in a file, a night without traffic): progress follows and the held
-//     events are processed. When an event at the old progress comes first, the
-//     held ones had a bad clock: they are dropped and counted.
-//   - at the start of a partition the same goes backwards, because then it may
-//     be the very first event that had the bad clock.
+//   - an event that is more than maxApart off the progress is held, unless it is
+//     close to the caller's time, which is right. Events that lie close to the
+//     held ones or go on from them speak for them, events on time against them,
+//     with at most maxTrust votes.
+//   - when the held ones win, the stream really is somewhere else (a gap in a
+//     file, a night without traffic, a wrong first event): progress goes there,
+//     forwards or back, and they are processed. When the others win, the held
+//     ones had a bad clock: they are dropped and counted.
+//   - the watermark follows a partition only while it is trusted by at least
+//     minTrust votes, because it cannot go back.
 const (
-	maxAhead    = 6 * hour
-	heldEvents  = 16
-	youngEvents = 64 // a partition that has accepted fewer may still step back
+	maxApart = 6 * hour
+	maxTrust = 16
+	minTrust = 8
 
 	// maxTime keeps sums of times from overflowing: 36,000 years, in µs.
 	maxTime = 1 << 60
@@ -37,7 +41,7 @@ type partition struct {
 	index    int32 // position in engine.partitions
 	started  bool
 	progress int64 // µs, newest event time
-	accepted int
+	trust    int   // votes for progress
 	held     []event.Event
 	tick     int64 // progress in whole seconds when the watermark was last looked at
 	seenAt   int64 // the caller's now at its last event, math.MinInt64 before the first Advance
@@ -50,43 +54,67 @@ const (
 	onTime verdict = iota
 	tooLate
 	onHold  // kept until more is known
-	release // on hold until now: process p.held, which this event is in
+	release // held until now: p.held is to be processed, this event included
 )
 
 // judge decides about ev and moves the progress of p. dropped is how many held
 // events turned out to have a bad clock.
-func (p *partition) judge(ev *event.Event, lateness int64) (v verdict, dropped int) {
+func (p *partition) judge(ev *event.Event, now, lateness int64) (v verdict, dropped int) {
 	if !p.started {
 		p.started, p.progress = true, ev.TS
 	}
 	switch {
-	case ahead(ev.TS, p.progress, maxAhead):
-		return p.hold(ev)
-	case ahead(p.progress, ev.TS, maxAhead) && p.accepted < youngEvents:
-		return p.hold(ev)
+	case apart(ev.TS, p.progress) > maxApart:
+		if apart(ev.TS, now) > maxApart {
+			return p.hold(ev)
+		}
+		p.progress = ev.TS
 	case ahead(p.progress, ev.TS, lateness):
 		return tooLate, 0
 	}
-	dropped = len(p.held)
-	p.held = p.held[:0]
+	if p.trust = min(p.trust+1, maxTrust); p.trust == maxTrust {
+		dropped = len(p.held)
+		p.held = p.held[:0]
+	}
 	p.progress = max(p.progress, ev.TS)
-	p.accepted++
 	return onTime, dropped
 }
 
-// hold keeps a copy of ev. Events that do not lie close to those already held
-// replace them: they cannot all be right.
+// hold keeps a copy of ev and takes a vote. An event far before those already
+// held replaces them: they cannot all be right.
 func (p *partition) hold(ev *event.Event) (v verdict, dropped int) {
-	if n := len(p.held); n > 0 && apart(p.held[n-1].TS, ev.TS) > maxAhead {
+	if n := len(p.held); n > 0 && ahead(p.held[n-1].TS, ev.TS, maxApart) {
 		dropped = n
 		p.held = p.held[:0]
 	}
+	if len(p.held) > 2*maxTrust { // an even quarrel between two clocks
+		dropped++
+		p.held = p.held[:copy(p.held, p.held[1:])]
+	}
 	p.held = append(p.held, *ev)
-	if len(p.held) < heldEvents {
+	if p.trust--; p.trust >= 0 {
 		return onHold, dropped
 	}
-	p.progress = p.held[0].TS
+	p.follow()
 	return release, dropped
+}
+
+// follow moves progress to where the held events are.
+func (p *partition) follow() {
+	p.trust, p.progress = 0, p.held[0].TS
+	for i := range p.held {
+		p.progress = min(p.progress, p.held[i].TS)
+	}
+}
+
+// resume takes back a held event after follow, and reports whether it is on time.
+func (p *partition) resume(ev *event.Event, lateness int64) bool {
+	if ahead(p.progress, ev.TS, lateness) {
+		return false
+	}
+	p.progress = max(p.progress, ev.TS)
+	p.trust = min(p.trust+1, maxTrust)
+	return true
 }
 
 // ahead reports whether a is more than by beyond b, without overflow.

@@ -136,7 +136,7 @@ func (e *Engine) Observe(ev *event.Event) []Finding {
 	}
 	p := e.partition(ev)
 	p.seenAt = e.now
-	v, dropped := p.judge(ev, e.cfg.Lateness.Microseconds())
+	v, dropped := p.judge(ev, e.now, e.cfg.Lateness.Microseconds())
 	e.stats.BadClock += int64(dropped)
 	switch v {
 	case tooLate:
@@ -161,8 +161,7 @@ func (e *Engine) release(p *partition) []Finding {
 	p.held = nil
 	var out []Finding
 	for i := range held {
-		v, _ := p.judge(&held[i], e.cfg.Lateness.Microseconds())
-		if v != onTime {
+		if !p.resume(&held[i], e.cfg.Lateness.Microseconds()) {
 			e.stats.Late++
 			continue
 		}
@@ -218,6 +217,7 @@ func (e *Engine) Flush() []Finding {
 	var out []Finding
 	for _, p := range e.partitions {
 		if len(p.held) > 0 { // nothing came to prove them wrong
+			p.follow()
 			out = append(out, e.release(p)...)
 		}
 	}
@@ -227,11 +227,11 @@ func (e *Engine) Flush() []Finding {
 
 // advance moves the watermark, in whole seconds, as far as the partitions allow.
 func (e *Engine) advance() []Finding {
-	if len(e.partitions) == 0 {
+	w, ok := e.lowest()
+	if !ok {
 		return nil
 	}
-	w := floor(e.lowest(), second)
-	if w <= e.watermark {
+	if w = floor(w, second); w <= e.watermark {
 		return nil
 	}
 	e.watermark = w
@@ -239,21 +239,24 @@ func (e *Engine) advance() []Finding {
 }
 
 // lowest is the watermark that the partitions allow: the lowest of the active
-// ones, or the caller's time when none is active.
-func (e *Engine) lowest() int64 {
+// ones, or the caller's time when none is active; ok is false when one of them
+// is not trusted yet.
+func (e *Engine) lowest() (w int64, ok bool) {
 	lateness, idle := e.cfg.Lateness.Microseconds(), e.cfg.Idle.Microseconds()
-	w, active := int64(math.MaxInt64), false
+	w = math.MaxInt64
 	for _, p := range e.partitions {
 		if p.seenAt != math.MinInt64 && ahead(e.now, p.seenAt, idle) {
 			continue
 		}
-		active = true
-		w = min(w, p.progress-lateness)
+		if p.trust < minTrust {
+			return 0, false
+		}
+		w, ok = min(w, p.progress-lateness), true
 	}
-	if !active {
-		return e.now - idle - lateness
+	if !ok && len(e.partitions) > 0 { // all idle, so there is a caller's time
+		return e.now - idle - lateness, true
 	}
-	return w
+	return w, ok
 }
 
 func (e *Engine) close() []Finding {

@@ -27,9 +27,13 @@ func (s *windowState) finding(t *entity, in *input) Finding {
 }
 
 func newFinding(r *rules.Rule, entity []Field, epoch int64) Finding {
+	owasp := r.OWASP
+	if owasp == nil {
+		owasp = []string{} // a list in JSON, never null
+	}
 	return Finding{
 		ID: findingID(r.ID, entity, epoch), Rule: r.ID, RuleTitle: r.Title, Severity: r.Severity,
-		OWASP: r.OWASP, Attack: r.Attack, Entity: entity,
+		OWASP: owasp, Attack: r.Attack, Entity: entity,
 	}
 }
 
