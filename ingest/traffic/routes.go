@@ -58,7 +58,6 @@ var (
 	routeCard       = route{"GET", hostPay, "cards", 200, 26e3, 600}
 	routeSearch     = route{"GET", hostSearch, "search", 200, 70e3, 12000}
 	routePartner    = route{"GET", hostPartner, "products", 200, 35e3, 5200}
-	routeFeed       = route{"GET", hostPartner, "search", 200, 80e3, 16000}
 	routeProduct    = route{"GET", hostWeb, "products", 200, 19e3, 6400}
 	routeStatic     = route{"GET", hostWeb, "static", 200, 1200, 38000}
 	routePage       = route{"GET", hostWeb, "pages", 200, 12e3, 15000}

@@ -42,7 +42,7 @@ func alternations(calls []*event.Raw) int {
 
 // A stolen token is seen from two networks with two agents, in turns.
 func TestTokenReuseAlternates(t *testing.T) {
-	all := hour(t)
+	all := hour()
 	stolen := of(all, TokenReuse)
 	token := stolen[0].Authorization
 	first, last := stolen[0].TS, stolen[len(stolen)-1].TS
@@ -71,7 +71,7 @@ func TestTokenReuseAlternates(t *testing.T) {
 
 // An enumerator asks for accounts in sequence and gets some of them.
 func TestObjectEnumerationWalks(t *testing.T) {
-	calls := of(hour(t), ObjectEnumeration)
+	calls := of(hour(), ObjectEnumeration)
 	statuses, last := map[int]int{}, -1
 	for _, r := range calls {
 		id, err := strconv.Atoi(strings.TrimPrefix(r.Path, "/v1/accounts/"))
@@ -91,7 +91,7 @@ func TestObjectEnumerationWalks(t *testing.T) {
 
 // In a spike, a partner calls many times as often as in the half hour before.
 func TestVolumeSpikeIsManyTimesNormal(t *testing.T) {
-	all := hour(t)
+	all := hour()
 	spike := of(all, VolumeSpike)
 	from, minutes := spike[0].TS, float64(spike[len(spike)-1].TS-spike[0].TS)/float64(60*sec)
 	usual := 0
@@ -109,7 +109,7 @@ func TestVolumeSpikeIsManyTimesNormal(t *testing.T) {
 // A scan asks for many paths that do not exist, and for some that do.
 func TestEndpointProbingIsRefused(t *testing.T) {
 	refused, ok := map[string]bool{}, 0
-	for _, r := range of(hour(t), EndpointProbing) {
+	for _, r := range of(hour(), EndpointProbing) {
 		if r.Status < 400 {
 			ok++
 			continue
