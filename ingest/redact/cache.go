@@ -7,12 +7,27 @@ import (
 	"gatehouse/ingest/event"
 )
 
-// Agents and tokens repeat from event to event, so what was found out about the
+// Agents, tokens and the names of hosts and services repeat from event to event,
+// so what was found out about the
 // last ones is kept. The caches change nothing but the time it takes: what they
 // hold is a function of the key.
 
 // cacheSize is the number of entries of each cache, a power of two.
 const cacheSize = 256
+
+// stringSet remembers strings that stay as they are.
+type stringSet struct {
+	seed    maphash.Seed
+	entries [cacheSize]string
+}
+
+func (c *stringSet) has(v string) bool {
+	return v == "" || c.entries[maphash.String(c.seed, v)%cacheSize] == v
+}
+
+func (c *stringSet) add(v string) {
+	c.entries[maphash.String(c.seed, v)%cacheSize] = strings.Clone(v) // or the whole record stays
+}
 
 // agentCache remembers User-Agents in which there was nothing to hide, by a hash
 // of them; others are looked at anew, so that no secret stays in memory.

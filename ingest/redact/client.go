@@ -14,7 +14,7 @@ func (s *scratch) host(v string) string {
 	}
 	name, _ := splitPort(strings.TrimSpace(v))
 	name = lower(strings.TrimSuffix(name, "."))
-	if !isHost(name) {
+	if !s.isHost(name) {
 		s.notes |= noteHostInvalid
 		return ""
 	}
@@ -35,6 +35,17 @@ func splitPort(v string) (name, port string) {
 
 // isHost says whether v is a host name or an address in brackets or without, and
 // hides no secret of a known kind. Names that look random are usual in clouds.
+func (s *scratch) isHost(v string) bool {
+	if s.hosts.has(v) {
+		return true
+	}
+	ok := isHost(v)
+	if ok {
+		s.hosts.add(v)
+	}
+	return ok
+}
+
 func isHost(v string) bool {
 	if len(v) > event.MaxHost || v == "" {
 		return false

@@ -38,12 +38,11 @@ func (s *scratch) headerValue(check Check, v string) (string, bool) {
 		kind = lower(strings.TrimSpace(kind))
 		return kind, len(kind) <= 64 && strings.Count(kind, "/") == 1 && CheckList.keeps(kind)
 	case CheckOrigin:
-		scheme, host, _ := strings.Cut(v, "://")
-		origin := originOf(scheme, host)
+		origin := s.origin(v)
 		return origin, origin != ""
 	case CheckHost:
 		name, _ := splitPort(v)
-		return lower(name), isHost(lower(name))
+		return lower(name), s.isHost(lower(name))
 	}
 	return v, check.keeps(v)
 }

@@ -35,7 +35,7 @@ func New(cfg Config) (*Redactor, error) {
 	r := &Redactor{}
 	r.pool.New = func() any {
 		s := &scratch{policy: &policy, fp: newFingerprinter(key), keyID: key.id}
-		s.agents.seed = seed
+		s.agents.seed, s.hosts.seed, s.clean.seed = seed, seed, seed
 		return s
 	}
 	return r, nil

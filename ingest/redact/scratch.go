@@ -21,6 +21,8 @@ type scratch struct {
 	found   int // of objects
 
 	agents agentCache
+	hosts  stringSet // well-formed host names
+	clean  stringSet // names in which there is no secret
 	tokens tokenCache
 
 	// A token found outside the headers, used when the record has no other

@@ -1,7 +1,6 @@
 package redact
 
 import (
-	"net/url"
 	"strings"
 
 	"gatehouse/ingest/event"
@@ -10,10 +9,18 @@ import (
 // name is text that an administrator or a gateway chose: such names often look
 // random, so only secrets of known kinds are hidden.
 func (s *scratch) name(v string) string {
+	if s.clean.has(v) {
+		return v
+	}
+	raw := v
 	v = plain(v)
 	if h := findKnown(v); h.end > 0 {
 		s.notes |= h.shape.note()
 		return h.shape.placeholder()
+	}
+	if v == raw && len(v) <= event.MaxName {
+		s.clean.add(v)
+		return v
 	}
 	if len(v) > event.MaxName {
 		s.notes |= noteTextCut
@@ -142,14 +149,17 @@ func (s *scratch) referrer(v string) string {
 		s.notes |= noteReferrerQuery
 	}
 	origin, path := "", v
-	if scheme, rest, ok := strings.Cut(v, "://"); ok {
-		host, _, _ := strings.Cut(rest, "/")
-		path = rest[len(host):]
-		if at := strings.LastIndexByte(host, '@'); at >= 0 {
-			s.notes |= noteToken | noteSecretInText
-			host = host[at+1:]
+	if i := strings.Index(v, "://"); i >= 0 {
+		end := len(v)
+		if slash := strings.IndexByte(v[i+len("://"):], '/'); slash >= 0 {
+			end = i + len("://") + slash
 		}
-		if origin = originOf(scheme, host); origin == "" {
+		origin, path = v[:end], v[end:]
+		if at := strings.LastIndexByte(origin, '@'); at >= 0 {
+			s.notes |= noteToken | noteSecretInText
+			origin = v[:i+len("://")] + origin[at+1:]
+		}
+		if origin = s.origin(origin); origin == "" {
 			s.notes |= noteFieldInvalid
 			return ""
 		}
@@ -157,18 +167,23 @@ func (s *scratch) referrer(v string) string {
 		s.notes |= noteFieldInvalid
 		return ""
 	}
-	return origin + s.walk(path, true)
+	clean := s.walk(path, true)
+	if strings.HasPrefix(v, origin) && clean == path { // nothing to build
+		return v
+	}
+	return origin + clean
 }
 
-// originOf is scheme://host[:port] where both are well formed, else "".
-func originOf(scheme, host string) string {
-	name, port := splitPort(host)
-	if len(scheme) > 16 || !all(scheme, func(c byte) bool { return isLower(c|0x20) || c == '-' || isDigit(c) }) || !isHost(name) {
+// origin is scheme://host[:port] in lower case where both are well formed, else
+// "".
+func (s *scratch) origin(v string) string {
+	scheme, host, _ := strings.Cut(v, "://")
+	name, _ := splitPort(host)
+	const longest = 16
+	if scheme == "" || len(scheme) > longest || !isAlpha(scheme[0]) || !all(scheme, isSchemeByte) || !s.isHost(name) {
 		return ""
 	}
-	u := url.URL{Scheme: lower(scheme), Host: lower(name)}
-	if port != "" {
-		u.Host += ":" + port
-	}
-	return u.String()
+	return lower(v)
 }
+
+func isSchemeByte(c byte) bool { return isAlnum(c) || c == '-' || c == '+' || c == '.' }
