@@ -4,7 +4,9 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -83,28 +85,41 @@ func (p eventPayload) encode() (string, error) {
 
 // Replay rebuilds incidents from their rows, given in any order and with
 // repeats. The incidents come in the order of their first row's time, then id.
+// An incident of which a row is missing or cannot be read is left out, and the
+// error names it; the others are right all the same.
 func Replay(rows []IncidentEvent) ([]Incident, error) {
-	sorted := slices.Clone(rows)
-	slices.SortStableFunc(sorted, func(a, b IncidentEvent) int {
-		return cmp.Or(cmp.Compare(a.IncidentID, b.IncidentID), cmp.Compare(a.Seq, b.Seq))
-	})
+	byID := map[string][]*IncidentEvent{}
+	for n := range rows {
+		byID[rows[n].IncidentID] = append(byID[rows[n].IncidentID], &rows[n])
+	}
 	var out []Incident
+	var broken []error
 	opened := map[string]time.Time{}
-	for i := range sorted {
-		row := &sorted[i]
-		if len(out) == 0 || out[len(out)-1].ID != row.IncidentID {
-			out = append(out, Incident{})
-			opened[row.IncidentID] = row.At
-		}
-		last := &out[len(out)-1]
-		next, err := last.apply(row)
+	for _, id := range slices.Sorted(maps.Keys(byID)) {
+		own := byID[id]
+		slices.SortStableFunc(own, func(a, b *IncidentEvent) int { return cmp.Compare(a.Seq, b.Seq) })
+		i, err := replayOne(own)
 		if err != nil {
-			return nil, fmt.Errorf("replay incident log: %w", err)
+			broken = append(broken, fmt.Errorf("replay incident log: %w", err))
+			continue
 		}
-		*last = next
+		opened[id] = own[0].At
+		out = append(out, i)
 	}
 	slices.SortFunc(out, func(a, b Incident) int {
 		return cmp.Or(opened[a.ID].Compare(opened[b.ID]), cmp.Compare(a.ID, b.ID))
 	})
-	return out, nil
+	return out, errors.Join(broken...)
+}
+
+func replayOne(rows []*IncidentEvent) (Incident, error) {
+	var i Incident
+	for _, row := range rows {
+		next, err := i.apply(row)
+		if err != nil {
+			return i, err
+		}
+		i = next
+	}
+	return i, nil
 }

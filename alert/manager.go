@@ -141,13 +141,22 @@ func (m *Manager) route(i *Incident) *outbox {
 // Restore rebuilds incidents and what is owed from the journals' rows, in any
 // order. Call it once, before Run and Append. What the rows leave open is looked
 // for in the channel and sent if it is not there.
+//
+// Give all rows of an incident or none: without its first row an incident cannot
+// be rebuilt, and without its deliveries it would be posted again. One that
+// cannot be rebuilt is logged and left out, so that damage to one row does not
+// stop all alerts: its next finding opens a new incident. The error is for a
+// Manager that has incidents already.
 func (m *Manager) Restore(incidents []IncidentEvent, deliveries []Delivery) error {
-	restored, err := Replay(incidents)
-	if err != nil {
-		return err
-	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if len(m.tracker.byID) > 0 {
+		return errors.New("restore incidents: there are some already: restore once, before the first finding")
+	}
+	restored, err := Replay(incidents)
+	if err != nil {
+		m.cfg.Log.Error("incidents not restored, their next finding opens new ones", "error", err)
+	}
 	m.tracker.Restore(restored)
 	elsewhere := map[string]bool{}
 	for n := range deliveries {

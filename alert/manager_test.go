@@ -6,6 +6,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"log/slog"
 	"os"
 	"slices"
 	"strings"
@@ -305,6 +306,34 @@ func TestARestartSendsNothing(t *testing.T) {
 		d.must(m.Drain(t.Context()))
 		if out.Len() > 0 || len(d.deliveries.all()) != rows {
 			t.Errorf("%d more rows, printed:\n%s", len(d.deliveries.all())-rows, out.String())
+		}
+	})
+}
+
+// One damaged incident does not keep the others from being restored.
+func TestADamagedIncidentDoesNotStopTheOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out bytes.Buffer
+		d := &desk{t: t, cfg: Config{Notifier: NewPrinter(&out, false)}}
+		m, stop := d.start()
+		d.must(m.Append(t.Context(), found("a", 0), found("b", 1)))
+		d.must(m.Drain(t.Context()))
+		stop()
+		rows := d.incidents.all()
+		rows[0].Payload = "{"
+		var log bytes.Buffer
+		d.cfg.Log = slog.New(slog.NewTextHandler(&log, nil))
+		m, err := New(d.cfg)
+		d.must(err)
+		d.must(m.Restore(rows, d.deliveries.all()))
+		if !strings.Contains(log.String(), rows[0].IncidentID) {
+			t.Errorf("the log does not name %s:\n%s", rows[0].IncidentID, log.String())
+		}
+		if err := m.Restore(rows, nil); err == nil {
+			t.Error("restored twice")
+		}
+		if all := m.Incidents(); len(all) != 1 || all[0].ID != rows[1].IncidentID {
+			t.Errorf("restored %+v, want the other one", all)
 		}
 	})
 }

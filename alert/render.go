@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"gatehouse/detect"
 	"gatehouse/rules"
@@ -23,6 +24,7 @@ const (
 	maxCell    = 60
 	maxRows    = 10
 	maxSQL     = 2_500
+	maxQueries = 5_000 // all queries of a runbook together
 	maxSummary = 300
 )
 
@@ -61,7 +63,7 @@ func (v *View) Evidence() Message {
 	if m.Table == nil {
 		m.Table = coordinates(f)
 	}
-	if sql := CleanLines(f.SQL, maxSQL+1); len([]rune(sql)) > maxSQL {
+	if sql := CleanLines(f.SQL, maxSQL+1); utf8.RuneCountInString(sql) > maxSQL {
 		m.Why = fmt.Sprintf("The SQL that selects the evidence is too long to show here; it is stored with finding %s.", Clean(f.ID, maxValue))
 	} else if sql != "" {
 		m.Code = []Code{{"SQL that selects this evidence again", sql}}
@@ -75,9 +77,9 @@ func (v *View) RunbookQueries() (Message, bool) {
 	if v.Runbook == nil {
 		return m, false
 	}
-	room := maxSQL
+	room := maxQueries
 	for _, c := range queries(v.Runbook, &v.Incident) {
-		if room -= len([]rune(c.Text)); room < 0 {
+		if room -= utf8.RuneCountInString(c.Label + c.Text); room < 0 {
 			break
 		}
 		m.Code = append(m.Code, c)

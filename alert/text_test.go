@@ -54,55 +54,6 @@ func FuzzClean(f *testing.F) {
 	})
 }
 
-func TestQuote(t *testing.T) {
-	for in, want := range map[string]string{
-		"key-7": `'key-7'`, "o'brien": `'o\'brien'`, `a\`: `'a\\'`, "a\nb\x00": `'a\x0Ab\x00'`,
-		"\u202ex": `'\xE2\x80\xAEx'`, "\xff": `'\xFF'`, "ä 世": `'ä 世'`, "' OR 1=1 --": `'\' OR 1=1 --'`, "": `''`,
-	} {
-		if got := Quote(in); got != want {
-			t.Errorf("Quote(%q) = %s, want %s", in, got, want)
-		}
-	}
-}
-
-// unquote reads a literal as ClickHouse does, and fails on anything behind it.
-func unquote(t *testing.T, lit string) string {
-	t.Helper()
-	var b strings.Builder
-	body := lit[1:]
-	for {
-		switch {
-		case body == "'":
-			return b.String()
-		case body == "" || body[0] == '\'':
-			t.Fatalf("%s ends early", lit)
-		case strings.HasPrefix(body, `\x`):
-			hi, lo := strings.IndexByte("0123456789ABCDEF", body[2]), strings.IndexByte("0123456789ABCDEF", body[3])
-			b.WriteByte(byte(hi<<4 | lo))
-			body = body[4:]
-		case body[0] == '\\':
-			b.WriteByte(body[1])
-			body = body[2:]
-		default:
-			b.WriteByte(body[0])
-			body = body[1:]
-		}
-	}
-}
-
-func FuzzQuote(f *testing.F) {
-	f.Add(`a'b\c` + "\x00\u202e\xff")
-	f.Fuzz(func(t *testing.T, s string) {
-		lit := Quote(s)
-		if got := unquote(t, lit); got != s {
-			t.Errorf("%s reads as %q, want %q", lit, got, s)
-		}
-		if shown := CleanLines(lit, len(lit)+1); shown != lit {
-			t.Errorf("cleaning %s changes it to %s", lit, shown)
-		}
-	})
-}
-
 // A runbook's placeholders are filled: as text in steps, as literals in SQL.
 func TestRunbooksAreFilled(t *testing.T) {
 	i := &Incident{First: minute(0), Last: minute(5), Opening: detect.Finding{Entity: []detect.Field{{Name: "credential", Value: "o'brien\u202e"}}}}
@@ -111,12 +62,42 @@ func TestRunbooksAreFilled(t *testing.T) {
 		Queries:    []rules.RunbookQuery{{Label: "Who", SQL: "SELECT 1 FROM audit.events\nWHERE credential = {{credential}} AND ts BETWEEN {{from}} AND {{to}}"}},
 	}
 	got := steps(rb, i)
-	want := []string{"Look at o'brien.", "Since 2026-01-01 00:00:00.000000.", "Keep {{unknown}}."}
+	want := []string{"Look at o'brien.", "Since 2026-01-01 00:00:00Z.", "Keep {{unknown}}."}
 	if strings.Join(got, "\n") != strings.Join(want, "\n") {
 		t.Errorf("steps %q, want %q", got, want)
 	}
 	sql := queries(rb, i)[0].Text
-	if want := "SELECT 1 FROM audit.events\nWHERE credential = 'o\\'brien\\xE2\\x80\\xAE' AND ts BETWEEN '2026-01-01 00:00:00.000000' AND '2026-01-01 00:05:00.000000'"; sql != want {
+	if want := "SELECT 1 FROM audit.events\nWHERE credential = 'o\\'brien\\xe2\\x80\\xae' AND ts BETWEEN toDateTime64('2026-01-01 00:00:00.000000', 6, 'UTC') AND toDateTime64('2026-01-01 00:05:00.000000', 6, 'UTC')"; sql != want {
 		t.Errorf("query\n%s\nwant\n%s", sql, want)
+	}
+}
+
+// The runbooks that come with Gatehouse fit their messages whole: no query is
+// left out and none has a placeholder left.
+func TestTheCatalogsRunbooksFit(t *testing.T) {
+	set, err := rules.Catalog()
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for _, r := range set.Rules() {
+		i := Incident{ID: "INC-0123456789", Opening: detect.Finding{Rule: r.ID, RuleTitle: r.Title, Severity: r.Severity}}
+		for _, f := range r.GroupBy {
+			i.Opening.Entity = append(i.Opening.Entity, detect.Field{Name: f.Name, Value: strings.Repeat("v", 64)})
+		}
+		v := View{Incident: i, Runbook: r.Runbook}
+		m, ok := v.RunbookQueries()
+		if !ok || len(m.Code) != len(r.Runbook.Queries) {
+			t.Errorf("%s: %d of %d queries fit", r.ID, len(m.Code), len(r.Runbook.Queries))
+		}
+		text := RenderText(&m, false)
+		root := v.Root()
+		if text += RenderText(&root, false); strings.Contains(text, "{{") || strings.Contains(text, "…") {
+			t.Errorf("%s: something is cut or left open:\n%s", r.ID, text)
+		}
+		n++
+	}
+	if n == 0 {
+		t.Error("the catalogue is empty")
 	}
 }

@@ -57,7 +57,7 @@ func incidentWith(v string) alert.Incident {
 		ID: "f1", Rule: "token-reuse", RuleTitle: "Token reuse", Severity: rules.High, OWASP: []string{"API2:2023"}, Attack: []string{"T1528"},
 		Tenant: v, Entity: []detect.Field{{Name: "tenant", Value: v}, {Name: "credential", Value: v}}, Reason: "why: " + v,
 		First: 1_767_225_600_000_000, Last: 1_767_225_840_000_000, At: 1_767_225_840_000_000, Events: 214,
-		Evidence: []event.Origin{{Topic: v, Offset: 1}}, Measures: []detect.Measure{{Name: "networks", Value: 7}}, SQL: "SELECT " + alert.Quote(v),
+		Evidence: []event.Origin{{Topic: v, Offset: 1}}, Measures: []detect.Measure{{Name: "networks", Value: 7}}, SQL: "SELECT " + detect.Quote(v),
 	}
 	return alert.Incident{
 		ID: "INC-0123456789", Key: "k", Episode: 2, Previous: "INC-ABCDEFGHJK", State: alert.StateAcked, StateBy: v, Note: v, Seq: 3,
