@@ -6,8 +6,9 @@ import "slices"
 const maxRuns = 32
 
 // turns is who acted when: the runs of equal values along event time. A-A-B-A
-// is three runs of two values, so one return. It does not depend on the order
-// in which the events arrive, as long as their times differ.
+// is three runs of two values, so one return. A run remembers only its first and
+// last event; so an event that arrives late, into the middle of another run, can
+// hide turns, but never invents one.
 type turns struct{ runs []run }
 
 type run struct {
@@ -27,7 +28,7 @@ func (t *turns) add(key uint64, ts int64) bool {
 	}
 	if i > 0 && t.runs[i-1].last > ts { // in the middle of another value's run
 		before, after := t.runs[i-1], t.runs[i-1]
-		before.last, after.first = ts, ts
+		before.last, after.first = before.first, after.last
 		t.runs[i-1] = before
 		t.insert(i, run{key, ts, ts})
 		t.insert(i+1, after)
