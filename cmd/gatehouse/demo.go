@@ -219,9 +219,7 @@ func (d *demo) send(ctx context.Context) error {
 		return err
 	}
 	d.end = time.Now().UTC()
-	scenario := traffic.Config{
-		Seed: d.seed, Start: d.end.Add(-demoDuration), Duration: demoDuration, Rate: demoRate, Attacks: demoAttacks(),
-	}
+	scenario := d.scenario()
 	d.say("Sending %s of calls through %s, with %s inside", demoDuration, strings.Join(traffic.Gateways(), ", "), attackNames(scenario.Attacks))
 	progress := d.con.progress()
 	send := func(batch []stream.Message) error {
@@ -236,6 +234,13 @@ func (d *demo) send(ctx context.Context) error {
 	progress.done()
 	producer.Close()
 	return err
+}
+
+// scenario is the traffic that ends now.
+func (d *demo) scenario() traffic.Config {
+	return traffic.Config{
+		Seed: d.seed, Start: d.end.Add(-demoDuration), Duration: demoDuration, Rate: demoRate, Attacks: demoAttacks(),
+	}
 }
 
 // sendBatch is how many calls are produced at once.
