@@ -10,6 +10,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"gatehouse/rules"
+
 )
 
 var rewrite = flag.Bool("rewrite", false, "write what the transcripts give into their files; commit it only if you understand the difference")
@@ -87,3 +89,27 @@ func TestTranscriptErrors(t *testing.T) {
 	}
 }
 
+
+// The example of the rule manual does what the manual says.
+func TestManualExample(t *testing.T) {
+	data, err := os.ReadFile(filepath.Join("..", "rules", "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	fenced := strings.Split(string(data), "```")
+	if len(fenced) < 4 {
+		t.Fatal("no examples in the manual")
+	}
+	rule, err := rules.Parse("README.md", []byte(strings.TrimPrefix(fenced[1], "yaml\n")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := strings.TrimPrefix(fenced[3], "\n")
+	got, err := RunTranscript(rule, want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("the manual's transcript (-says +does):\n%s", diff)
+	}
+}

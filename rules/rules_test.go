@@ -2,6 +2,7 @@ package rules
 
 import (
 	"errors"
+	"flag"
 	"os"
 	"reflect"
 	"strings"
@@ -245,22 +246,49 @@ func TestEnvironmentMatchesFieldsAndEvent(t *testing.T) {
 	}
 }
 
-// README.md is the manual: its tables name every field, function and key.
+var rewrite = flag.Bool("rewrite", false, "write the generated parts of README.md")
+
+// README.md is the manual: its field table is generated, and it names every
+// function and key.
 func TestManualIsComplete(t *testing.T) {
+	const begin, end = "<!-- fields -->\n", "<!-- /fields -->"
 	data, err := os.ReadFile("README.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	manual := string(data)
+	before, rest, ok1 := strings.Cut(string(data), begin)
+	old, after, ok2 := strings.Cut(rest, end)
+	if !ok1 || !ok2 {
+		t.Fatalf("no %s and %s in README.md", begin, end)
+	}
+	table := "| field | type | meaning |\n|---|---|---|\n"
 	for _, f := range Fields() {
-		row := "| `" + f.Name + "` | " + f.Type + " | " + f.Describe() + " |"
-		if !strings.Contains(manual, row) {
-			t.Errorf("the manual's field table lacks the row\n%s", row)
+		table += "| `" + f.Name + "` | " + f.Type + " | " + f.Describe() + " |\n"
+	}
+	if *rewrite {
+		if err := os.WriteFile("README.md", []byte(before+begin+table+end+after), 0o644); err != nil {
+			t.Fatal(err)
 		}
+	} else if diff := cmp.Diff(table, old); diff != "" {
+		t.Errorf("field table (-want +README.md); -rewrite writes it:\n%s", diff)
 	}
 	for _, name := range append(Functions(), keys()...) {
-		if !strings.Contains(manual, "`"+name+"`") {
+		if !strings.Contains(before+after, "`"+name+"`") {
 			t.Errorf("the manual does not mention `%s`", name)
 		}
+	}
+	example(t, before)
+}
+
+// example checks that the manual's own rule and transcript are true.
+func example(t *testing.T, manual string) {
+	t.Helper()
+	_, rest, _ := strings.Cut(manual, "```yaml\n")
+	text, _, ok := strings.Cut(rest, "```")
+	if !ok {
+		t.Fatal("no example in README.md")
+	}
+	if _, err := Parse("README.md", []byte(text)); err != nil {
+		t.Errorf("the example is refused: %v", err)
 	}
 }
