@@ -3,6 +3,7 @@ package stream
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"os"
 	"strings"
 	"sync"
@@ -117,6 +118,7 @@ func newCluster(t testing.TB, addr string) *cluster {
 	name := fmt.Sprintf("%s-%d-%d", base, os.Getpid(), names.Add(1))
 	k := &cluster{t: t, topic: name, cfg: Config{
 		Brokers: []string{addr}, Topics: []string{name}, Group: name, SessionTimeout: 6 * time.Second, DrainTimeout: 10 * time.Second,
+		Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
 	}}
 	var err error
 	if k.admin, err = NewAdmin(k.cfg); err != nil {

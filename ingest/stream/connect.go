@@ -48,7 +48,7 @@ func (e *ConnectError) advice() string {
 	var unknown x509.UnknownAuthorityError
 	var host x509.HostnameError
 	var record tls.RecordHeaderError
-	var alert tls.AlertError
+	var op *net.OpError
 	switch {
 	case errors.As(e.Err, &unknown):
 		return "set kafka.tls.ca_file to the PEM file of the authority that signed the broker's certificate"
@@ -56,7 +56,7 @@ func (e *ConnectError) advice() string {
 		return "set kafka.tls.server_name to a name in the broker's certificate, or use that name in kafka.brokers"
 	case errors.As(e.Err, &record):
 		return "this listener speaks no TLS: set kafka.tls.enabled: false or use the TLS listener's port"
-	case errors.As(e.Err, &alert):
+	case errors.As(e.Err, &op) && op.Op == "remote error": // a TLS alert, in TLS 1.3 as late as the first read
 		return "the broker refused our certificate: set kafka.tls.cert_file and kafka.tls.key_file to one it trusts"
 	case errors.Is(e.Err, kafka.SASLAuthenticationFailed):
 		return "the broker refused this user and password: check kafka.sasl.user and the password's file or variable"
@@ -64,6 +64,8 @@ func (e *ConnectError) advice() string {
 		return "set kafka.sasl.mechanism to one that the listener offers"
 	case e.Stage == StageDial:
 		return "check that the broker runs and that kafka.brokers names its listener"
+	case e.Stage == StageTLS && broken(e.Err):
+		return "the listener closed the connection: it may speak no TLS; set kafka.tls.enabled: false or use the TLS listener's port"
 	case e.Stage == StageSASL && broken(e.Err):
 		return "the listener closed the connection: it may want TLS or no SASL; check kafka.tls, kafka.sasl and the port"
 	case e.Stage == StageRequest && broken(e.Err):

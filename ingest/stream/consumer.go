@@ -127,6 +127,10 @@ func (c *Consumer) loop(ctx context.Context, handler func(context.Context, *Part
 		case !passing(err):
 			return fatalError{err}
 		}
+		if broken(err) {
+			// Each idle connection from before a broker's restart would fail one try.
+			c.link.transport.CloseIdleConnections()
+		}
 		c.metrics.failed(err)
 		c.link.cfg.Log.WarnContext(ctx, "group not joined, trying again", "group", c.link.cfg.Group, "error", err)
 		if err := retry.pause(ctx); err != nil {
@@ -229,7 +233,7 @@ func (c *Consumer) close() {
 // Bounds of the pause between tries.
 const (
 	firstPause = 50 * time.Millisecond
-	longPause  = 5 * time.Second
+	longPause  = time.Second
 )
 
 // backoff is a growing pause with jitter, so that members do not retry in step.

@@ -246,6 +246,7 @@ func (got *fetched) take(batch protocol.RecordReader, f *filter, position int64,
 	switch b := batch.(type) {
 	case *protocol.ControlBatch:
 		got.next = max(got.next, b.BaseOffset+1)
+		f.reach(b.BaseOffset) // a fetch may begin with the marker of a transaction before it
 		return f.marker(b)
 	case *protocol.RecordBatch:
 		f.reach(b.BaseOffset)
