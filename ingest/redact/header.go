@@ -55,7 +55,7 @@ func (s *scratch) labels(in []event.Label) []event.Label {
 	out := make([]event.Label, 0, min(len(in), event.MaxLabels))
 	for _, l := range in {
 		switch {
-		case !isParamName(l.Name) || secrecyOf(l.Name) != open:
+		case !s.isParamName(l.Name) || secrecyOf(l.Name) != open:
 			s.notes |= noteLabelDropped
 		case len(out) == event.MaxLabels:
 			s.notes |= noteListCut

@@ -28,8 +28,9 @@ const (
 	opaqueLength = 16 // letters and digits, at least
 	shortLength  = 8  // the same, where only words are expected
 	opaqueShare  = 38 // per cent of the pairs that are odd, at least
-	longShare    = 45 // the same from longPairs pairs on, where chance evens out
+	longShare    = 41 // the same from longPairs pairs on, where chance evens out
 	longPairs    = 20
+	shortShare   = 45 // the same below opaqueLength, where one odd pair weighs more
 )
 
 // isRunByte says whether c may stand inside an opaque string. "." and "/" end
@@ -53,47 +54,69 @@ func isWords(s string) bool {
 	return true
 }
 
+// tally is what a run is made of.
+type tally struct {
+	length       int // letters and digits
+	digits       int
+	notHex       int // letters behind "f"
+	odd, counted int // pairs
+}
+
 // measure counts the pairs of a run that are not those of words.
 func measure(s string, i, shortest int) (end int, random bool) {
-	var odd, counted, length int
+	var t tally
 	var last, lastClass byte
 	for end = i; end < len(s); end++ {
 		c := s[end]
 		class := classes[c] &^ classTrigger
-		switch {
-		case class == 0:
-			return end, isRandom(odd, counted) && length >= shortest
-		case class == classMark:
+		if class == 0 {
+			break
+		}
+		if class == classMark {
 			lastClass = 0
 			continue
-		case lastClass == 0: // no pair yet
-		case class == classDigit:
-			if lastClass != classDigit {
-				odd++
-				counted++
-			}
-		case lastClass == classDigit:
-			odd++
-			counted++
-		case lastClass == classLower && class == classUpper: // camelCase says nothing
-		default:
-			counted++
-			if pairs[(last|0x20-'a')&31]&(1<<((c|0x20-'a')&31)) == 0 {
-				odd++
-			}
 		}
-		length++
+		t.length++
+		if class == classDigit {
+			t.digits++
+		} else if c|0x20 > 'f' {
+			t.notHex++
+		}
+		if lastClass != 0 {
+			t.pair(last, c, lastClass, class)
+		}
 		last, lastClass = c, class
 	}
-	return end, isRandom(odd, counted) && length >= shortest
+	return end, t.length >= shortest && t.random()
 }
 
-// isRandom decides by the share of odd pairs.
-func isRandom(odd, counted int) bool {
+// pair counts two neighbours. Two digits say nothing.
+func (t *tally) pair(last, c, lastClass, class byte) {
+	switch {
+	case lastClass == classDigit && class == classDigit:
+		return
+	case lastClass == classDigit, class == classDigit, lastClass == classLower && class == classUpper:
+		t.odd++
+	case pairs[(last|0x20-'a')&31]&(1<<((c|0x20-'a')&31)) == 0:
+		t.odd++
+	}
+	t.counted++
+}
+
+// random decides by the share of odd pairs. Of hexadecimal digits a few letters
+// among the digits are enough.
+func (t *tally) random() bool {
 	const fewest = 6 // pairs: digits with a letter or two are a number, not a secret
+	letters := t.length - t.digits
+	if t.notHex == 0 && t.length >= opaqueLength && letters > 1 && t.digits > 1 {
+		return true
+	}
 	share := opaqueShare
-	if counted >= longPairs {
+	switch {
+	case t.length < opaqueLength:
+		share = shortShare
+	case t.counted >= longPairs:
 		share = longShare
 	}
-	return counted >= fewest && odd*100 >= counted*share
+	return t.counted >= fewest && t.odd*100 >= t.counted*share
 }

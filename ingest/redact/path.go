@@ -73,6 +73,10 @@ func (w *pathWalk) segment(raw, rest string) {
 	if raw == "" {
 		return
 	}
+	if !w.secret && s.words.has(raw) {
+		w.word(raw, raw)
+		return
+	}
 	value, readable := decode(raw)
 	stem, ext := splitFileType(value)
 	kind := shapeOf(stem)
@@ -97,16 +101,20 @@ func (w *pathWalk) segment(raw, rest string) {
 		w.identity(kind, raw, stem, ext, rest)
 	default:
 		w.word(raw, value)
+		if kind == shapeWord && raw == value && len(raw) <= maxParam {
+			s.words.add(raw)
+		}
 	}
 }
 
 // word writes a segment that is kept in path and route alike.
 func (w *pathWalk) word(raw, value string) {
+	start := len(w.s.buf)
 	w.s.buf = appendEscaped(w.s.buf, raw)
 	if w.dated = w.dated && isMonth(value); w.dated {
 		w.s.route = append(w.s.route, "{date}"...)
 	} else {
-		w.s.route = appendEscaped(w.s.route, raw)
+		w.s.route = append(w.s.route, w.s.buf[start:]...)
 	}
 	w.previous = value
 	w.secret = announcesSecret(value)

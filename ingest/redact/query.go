@@ -36,7 +36,7 @@ func (s *scratch) query(raw string) {
 // param writes one parameter.
 func (s *scratch) param(param string) {
 	name, raw, assigned := strings.Cut(param, "=")
-	if !isParamName(name) || tokenAt(param, 0) > len(name) {
+	if !s.isParamName(name) || tokenAt(param, 0) > len(name) {
 		s.notes |= noteParamDropped
 		s.strayIn(param)
 		s.strayIn(name)
@@ -135,6 +135,16 @@ func (s *scratch) strayIn(raw string) {
 	if v, _ := decode(raw); v != "" && shapeOf(v) == shapeToken {
 		s.keepStray(ClassToken, v)
 	}
+}
+
+func (s *scratch) isParamName(name string) bool {
+	if name == "" || !s.params.has(name) {
+		if !isParamName(name) {
+			return false
+		}
+		s.params.add(name)
+	}
+	return true
 }
 
 // isParamName says whether a name is an identifier and none that looks random:

@@ -35,7 +35,10 @@ func New(cfg Config) (*Redactor, error) {
 	r := &Redactor{}
 	r.pool.New = func() any {
 		s := &scratch{policy: &policy, fp: newFingerprinter(key), keyID: key.id}
-		s.agents.seed, s.hosts.seed, s.clean.seed = seed, seed, seed
+		s.agents.seed = seed
+		for _, set := range []*stringSet{&s.hosts, &s.words, &s.params, &s.clean} {
+			set.seed = seed
+		}
 		return s
 	}
 	return r, nil

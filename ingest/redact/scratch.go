@@ -22,6 +22,8 @@ type scratch struct {
 
 	agents agentCache
 	hosts  stringSet // well-formed host names
+	words  stringSet // path segments that are words
+	params stringSet // names of parameters
 	clean  stringSet // names in which there is no secret
 	tokens tokenCache
 
