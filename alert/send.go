@@ -225,6 +225,11 @@ func (m *Manager) look(ctx context.Context, o *outbox, s step) {
 		m.metrics.lookedBack("not_allowed")
 		m.cfg.Log.Error("cannot look for a message whose outcome is unknown, posting it again", "channel", o.channel, "error", err)
 		m.missed(s, maxMisses, true)
+	case outcome == Gone: // the thread was deleted, and the answer with it
+		m.metrics.lookedBack("absent")
+		d := m.row(s, StatusGone, err)
+		m.refused(o, s, &d, err)
+		m.record(ctx, o, d)
 	default:
 		m.metrics.lookedBack("error")
 		m.mu.Lock()

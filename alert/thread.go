@@ -2,6 +2,12 @@ package alert
 
 import "time"
 
+// letterKey names a letter within its thread.
+type letterKey struct {
+	kind string
+	seq  uint32
+}
+
 // thread is everything that one channel was told about one incident, and with
 // the incident what it is still owed. It is a function of the delivery rows,
 // except for the waits.
@@ -9,7 +15,7 @@ type thread struct {
 	incident string
 	channel  string
 	rootSeq  uint32 // 1, or the number of the root that replaced a lost one
-	letters  map[string]*letter
+	letters  map[letterKey]*letter
 	// hash, shown, state and edited describe what the root last showed.
 	hash   string
 	shown  uint32 // seq of the incident, as far as known
@@ -19,16 +25,16 @@ type thread struct {
 }
 
 func newThread(incident, channel string) *thread {
-	return &thread{incident: incident, channel: channel, rootSeq: 1, letters: map[string]*letter{}}
+	return &thread{incident: incident, channel: channel, rootSeq: 1, letters: map[letterKey]*letter{}}
 }
 
 // letter is the one of this kind and seq, new if need be.
 func (t *thread) letter(kind string, seq uint32) *letter {
-	id := deliveryID(t.incident, kind, seq, t.channel)
-	l, ok := t.letters[id]
+	key := letterKey{kind, seq}
+	l, ok := t.letters[key]
 	if !ok {
-		l = &letter{id: id, kind: kind, seq: seq}
-		t.letters[id] = l
+		l = &letter{id: deliveryID(t.incident, kind, seq, t.channel), kind: kind, seq: seq}
+		t.letters[key] = l
 	}
 	return l
 }
