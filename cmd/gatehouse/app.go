@@ -34,16 +34,17 @@ type app struct {
 	ready    *readiness
 	printTo  io.Writer // where incidents go without Slack
 
-	engines   *embedded.Engines
-	db        *store.DB
-	ops       *operations
-	rules     rules.Set
-	ingester  *ingest.Ingester
-	consumer  *stream.Consumer
-	feed      *feed
-	detection *detection
-	manager   *alert.Manager
-	alerting  *alerting
+	engines      *embedded.Engines
+	db           *store.DB
+	ops          *operations
+	rules        rules.Set
+	ingester     *ingest.Ingester
+	consumer     *stream.Consumer
+	feed         *feed
+	feedConsumer *stream.Consumer
+	detection    *detection
+	manager      *alert.Manager
+	alerting     *alerting
 
 	stops []stop
 }
@@ -90,12 +91,12 @@ func (a *app) start(ctx context.Context) error {
 		}
 	}
 	if a.has(roleDetect) {
-		if a.detection, err = a.startDetection(); err != nil {
+		if a.detection, err = a.startDetection(ctx); err != nil {
 			return err
 		}
 	}
 	if a.has(roleIngest) {
-		if err := a.startIngest(); err != nil {
+		if err := a.startIngest(ctx); err != nil {
 			return err
 		}
 	}
@@ -236,21 +237,65 @@ func (c slackConfig) token() (slack.Token, error) {
 	return slack.NewToken(text)
 }
 
-func (a *app) startDetection() (*detection, error) {
+func (a *app) startDetection(ctx context.Context) (*detection, error) {
 	a.feed = newFeed()
 	a.ready.add("detector")
+	if !a.has(roleIngest) {
+		if err := a.startFeedReader(ctx); err != nil {
+			return nil, err
+		}
+	}
 	return newDetection(a)
 }
 
+// startKafkaFeed is where an ingester of its own sends what it has stored.
+func (a *app) startKafkaFeed(ctx context.Context) (*kafkaFeed, error) {
+	conf := a.cfg.Kafka.stream()
+	if err := ensureFeedTopic(ctx, conf, a.cfg.Kafka.FeedTopic); err != nil {
+		return nil, err
+	}
+	conf.Log, conf.Metrics = a.log.With("component", "feed"), a.registry
+	producer, err := stream.NewProducer(conf)
+	if err != nil {
+		return nil, err
+	}
+	a.onStop("feed", func() error { producer.Close(); return nil })
+	return &kafkaFeed{producer, a.cfg.Kafka.FeedTopic}, nil
+}
+
+// startFeedReader is where a detector of its own gets its events.
+func (a *app) startFeedReader(ctx context.Context) error {
+	conf := a.cfg.Kafka.stream()
+	if err := ensureFeedTopic(ctx, conf, a.cfg.Kafka.FeedTopic); err != nil {
+		return err
+	}
+	conf.Topics, conf.Group = []string{a.cfg.Kafka.FeedTopic}, conf.Group+"-detect"
+	conf.Log, conf.Metrics = a.log.With("component", "feed"), a.registry
+	var err error
+	a.feedConsumer, err = stream.NewConsumer(conf)
+	return err
+}
+
+func ensureFeedTopic(ctx context.Context, conf stream.Config, topic string) error {
+	admin, err := stream.NewAdmin(conf)
+	if err != nil {
+		return err
+	}
+	defer admin.Close()
+	return admin.EnsureTopic(ctx, topic, 1, nil)
+}
+
 // startIngest makes the loop that everything begins with.
-func (a *app) startIngest() error {
+func (a *app) startIngest(ctx context.Context) error {
 	redactor, err := openRedactor(a.cfg)
 	if err != nil {
 		return err
 	}
-	sinks := []ingest.Sink{a.db.Ledger()}
-	if a.feed != nil {
-		sinks = append(sinks, a.feed)
+	sinks := []ingest.Sink{a.db.Ledger(), a.feed}
+	if a.feed == nil {
+		if sinks[1], err = a.startKafkaFeed(ctx); err != nil {
+			return err
+		}
 	}
 	gaps := store.NewTable(a.db, "ingest_gaps", func(g ingest.Gap) string {
 		return fmt.Sprintf("gap:%s:%d:%d:%d:%s", g.TopicID, g.Partition, g.First, g.Last, g.Reason)
@@ -296,6 +341,9 @@ func (a *app) run(ctx context.Context) error {
 	}
 	if a.detection != nil {
 		group.Go(func() error { return a.detection.run(ctx) })
+	}
+	if a.feedConsumer != nil {
+		group.Go(func() error { return a.feedConsumer.Run(ctx, a.feed.readFeed) })
 	}
 	if a.consumer != nil {
 		group.Go(func() error {

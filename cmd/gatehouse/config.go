@@ -48,8 +48,10 @@ type kafkaConfig struct {
 	Group          string        `yaml:"group"`
 	InstanceID     string        `yaml:"instance_id"`
 	SessionTimeout time.Duration `yaml:"session_timeout"`
-	TLS            tlsConfig     `yaml:"tls"`
-	SASL           saslConfig    `yaml:"sasl"`
+	// FeedTopic carries redacted events from --role ingest to --role detect.
+	FeedTopic string     `yaml:"feed_topic"`
+	TLS       tlsConfig  `yaml:"tls"`
+	SASL      saslConfig `yaml:"sasl"`
 }
 
 type tlsConfig struct {
@@ -107,6 +109,7 @@ const (
 	defaultClickHouseListen = "127.0.0.1:18123"
 	defaultTopic            = "gateway-logs"
 	defaultGroup            = "gatehouse"
+	defaultFeedTopic        = "gatehouse-feed"
 	defaultSlackTokenEnv    = "GATEHOUSE_SLACK_TOKEN"
 	configFileName          = "gatehouse.yaml"
 )
@@ -187,6 +190,7 @@ func (c config) withDefaults() (config, error) {
 	set(&c.Listen, defaultListen)
 	set(&c.Kafka.Listen, defaultKafkaListen)
 	set(&c.Kafka.Group, defaultGroup)
+	set(&c.Kafka.FeedTopic, defaultFeedTopic)
 	set(&c.ClickHouse.Listen, defaultClickHouseListen)
 	set(&c.Redaction.KeyFile, filepath.Join(c.DataDir, "keys.yaml"))
 	set(&c.Slack.TokenEnv, defaultSlackTokenEnv)

@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"fmt"
 
 	"gatehouse/ingest/event"
+	"gatehouse/ingest/stream"
 )
 
 // feed hands stored batches from ingest to the detector inside one process. It
@@ -26,6 +28,54 @@ func (f *feed) Append(ctx context.Context, b event.Batch) error {
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
+	}
+}
+
+// kafkaFeed hands stored batches to a detector in another process, through a
+// topic of redacted events in their JSON form. Events of one raw partition keep
+// their order: they share a key. A batch may come twice; the reader drops what it
+// has seen.
+type kafkaFeed struct {
+	producer *stream.Producer
+	topic    string
+}
+
+// Append implements ingest.Sink.
+func (f *kafkaFeed) Append(ctx context.Context, b event.Batch) error {
+	key := fmt.Appendf(nil, "%s/%d", b.Range.Topic, b.Range.Partition)
+	msgs := make([]stream.Message, len(b.Events))
+	for i := range b.Events {
+		msgs[i] = stream.Message{Key: key, Value: b.Events[i].AppendJSON(nil)}
+	}
+	if err := f.producer.Append(ctx, f.topic, msgs...); err != nil {
+		return fmt.Errorf("feed the detector: %w", err)
+	}
+	return nil
+}
+
+// readFeed passes one partition of the feed topic to the detector of this
+// process. Offsets are committed once the detector has taken the events: after a
+// crash it reads them again from ClickHouse.
+func (f *feed) readFeed(ctx context.Context, p *stream.Partition) error {
+	for {
+		records, next, err := p.Next(ctx)
+		if err != nil {
+			return fmt.Errorf("read feed: %w", err)
+		}
+		b := event.Batch{Events: make([]event.Event, 0, len(records))}
+		for _, rec := range records {
+			var e event.Event
+			if err := e.UnmarshalJSON(rec.Value); err != nil {
+				return fmt.Errorf("read feed at offset %d: %w: is kafka.feed_topic used by something else?", rec.Offset, err)
+			}
+			b.Events = append(b.Events, e)
+		}
+		if err := f.Append(ctx, b); err != nil {
+			return err
+		}
+		if err := p.Commit(ctx, next, ""); err != nil {
+			return fmt.Errorf("commit feed: %w", err)
+		}
 	}
 }
 

@@ -86,6 +86,8 @@ func startApache(t *testing.T) string {
 type child struct {
 	t      *testing.T
 	config string
+	text   string
+	role   string
 	dir    string
 	listen string
 	sql    string
@@ -103,20 +105,24 @@ func newChild(t *testing.T, kafkaAddr string) *child {
 // newChildWithKey is newChild with a key file that others use too: the ids of
 // findings about tokens rest on the tokens' fingerprints.
 func newChildWithKey(t *testing.T, kafkaAddr, keys string) *child {
-	c := &child{t: t, dir: t.TempDir(), listen: freeAddr(t), sql: freeAddr(t)}
+	c := &child{t: t, role: roleAll, dir: t.TempDir(), listen: freeAddr(t), sql: freeAddr(t)}
 	c.config = filepath.Join(c.dir, "gatehouse.yaml")
-	text := fmt.Sprintf(`data_dir: %s
+	c.text = fmt.Sprintf(`data_dir: %s
 listen: %s
 kafka: {brokers: [%q], instance_id: one, session_timeout: 6s}
-clickhouse: {listen: %q}
 redaction: {key_file: %s}
 ingest: {batch_events: 3000, flush_interval: 100ms}
-`, filepath.Join(c.dir, "data"), c.listen, kafkaAddr, c.sql, keys)
-	if err := os.WriteFile(c.config, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
+`, filepath.Join(c.dir, "data"), c.listen, kafkaAddr, keys)
+	c.configure(fmt.Sprintf("clickhouse: {listen: %q}\n", c.sql))
 	t.Cleanup(c.kill)
 	return c
+}
+
+// configure writes the configuration with the given ClickHouse.
+func (c *child) configure(clickhouse string) {
+	if err := os.WriteFile(c.config, []byte(c.text+clickhouse), 0o600); err != nil {
+		c.t.Fatal(err)
+	}
 }
 
 func freeAddr(t *testing.T) string {
@@ -130,7 +136,7 @@ func freeAddr(t *testing.T) string {
 
 func (c *child) start() {
 	c.t.Helper()
-	c.cmd = exec.Command("gatehouse", "run", "-c", c.config)
+	c.cmd = exec.Command("gatehouse", "run", "-c", c.config, "--role", c.role)
 	c.cmd.Stdout, c.cmd.Stderr = io.Discard, &c.stderr
 	c.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := c.cmd.Start(); err != nil {
@@ -340,6 +346,51 @@ SELECT 'incident', '', incident_id FROM audit.incident_log GROUP BY incident_id)
 	}
 	if n := strings.Count(found[names[0]], "incident"); n != 3 {
 		t.Errorf("%d incidents: want 3\n%s", n, found[names[0]])
+	}
+}
+
+// Three processes, one per role, do together what one does: they meet at a
+// ClickHouse and at the feed topic.
+func TestRolesInProcessesOfTheirOwn(t *testing.T) {
+	keys := filepath.Join(t.TempDir(), "keys.yaml")
+	engines, err := embedded.Start(t.Context(), embedded.Config{
+		Dir: t.TempDir(), KafkaAddr: "127.0.0.1:0", ClickHouseAddr: "127.0.0.1:0", Topics: map[string]int32{defaultTopic: 4},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := engines.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	ch := engines.ClickHouse()
+	server := fmt.Sprintf("clickhouse: {url: %q, user: %s, password_env: TEST_PASSWORD}\n", ch.URL, ch.WriteUser)
+	t.Setenv("TEST_PASSWORD", ch.WritePassword)
+	var all []*child
+	for _, role := range []string{roleAlert, roleDetect, roleIngest} {
+		c := newChildWithKey(t, engines.Kafka(), keys)
+		c.role, c.sql = role, strings.TrimPrefix(ch.URL, "http://")
+		c.configure(server)
+		if len(all) == 0 {
+			if out, err := exec.Command("gatehouse", "migrate", "-c", c.config).CombinedOutput(); err != nil {
+				t.Fatalf("%v\n%s", err, out)
+			}
+		}
+		c.start()
+		c.ready()
+		all = append(all, c)
+	}
+	sent := produce(t, engines.Kafka(), traffic.Config{
+		Seed: 7, Start: time.Now().Add(-demoDuration), Duration: demoDuration, Rate: demoRate, Attacks: demoAttacks(),
+	}, func(int) {})
+	all[0].wait("three incidents, told", func() bool {
+		got, ok := all[0].query(fmt.Sprintf(`SELECT (SELECT count() FROM audit.events) = %d
+AND (SELECT uniqExact(incident_id) FROM audit.deliveries WHERE status = 'printed') = 3`, sent))
+		return ok && got == "1"
+	})
+	for _, c := range all {
+		c.stop()
 	}
 }
 
