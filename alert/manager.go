@@ -179,6 +179,7 @@ func (m *Manager) Restore(incidents []IncidentEvent, deliveries []Delivery) erro
 			o.owe(i.ID)
 		}
 	}
+	m.forget()
 	m.report()
 	return nil
 }
@@ -246,10 +247,28 @@ func (m *Manager) flush(ctx context.Context) error {
 		for id, i := range c.next {
 			m.route(&i).owe(id)
 		}
+		m.forget()
 		m.report()
 	}
 	m.pending = nil
 	return nil
+}
+
+// forget drops old incidents, and with them what their channels were told.
+func (m *Manager) forget() {
+	owed := func(id string) bool {
+		for _, o := range m.outboxes {
+			if _, yes := o.owing[id]; yes {
+				return true
+			}
+		}
+		return false
+	}
+	for _, id := range m.tracker.Forget(owed) {
+		for _, o := range m.outboxes {
+			delete(o.threads, id)
+		}
+	}
 }
 
 // hasQueries says whether an incident's runbook has queries to reply with.

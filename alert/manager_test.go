@@ -382,3 +382,20 @@ func TestMetrics(t *testing.T) {
 		}
 	})
 }
+
+// Memory is bounded by the incidents that are remembered.
+func TestThreadsOfForgottenIncidentsAreForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &desk{t: t, cfg: Config{Notifier: NewPrinter(new(bytes.Buffer), false), Tracker: TrackerConfig{Keep: 20}}}
+		m, stop := d.start()
+		for n := range 100 {
+			d.must(m.Append(t.Context(), found(fmt.Sprint(n), n)))
+			d.must(m.Advance(t.Context(), minute(n+61)))
+			d.must(m.Drain(t.Context()))
+		}
+		stop()
+		if incidents, threads := len(m.Incidents()), len(m.outboxes["terminal"].threads); incidents > 20 || threads > 20 {
+			t.Errorf("%d incidents and %d threads are remembered, want at most 20", incidents, threads)
+		}
+	})
+}

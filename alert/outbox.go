@@ -54,11 +54,7 @@ func (m *Manager) pick(o *outbox, now time.Time) (step, time.Time, bool) {
 	var bestIncident Incident
 	var soonest time.Time
 	for id := range o.owing {
-		i, known := m.tracker.Get(id)
-		if !known {
-			o.settle(id)
-			continue
-		}
+		i, _ := m.tracker.Get(id) // what is owed is not forgotten
 		s, owed := o.thread(id).next(&i, m.hasQueries(&i))
 		switch {
 		case !owed:
@@ -77,7 +73,6 @@ func (m *Manager) pick(o *outbox, now time.Time) (step, time.Time, bool) {
 	if at := o.pace.ready(now); at.After(now) && !m.printing {
 		return step{}, at, false
 	}
-	o.pace.take(now)
 	return best, now, true
 }
 

@@ -72,6 +72,9 @@ func (m *Manager) serve(ctx context.Context, o *outbox) {
 		m.mu.Unlock()
 		if ok {
 			m.take(ctx, o, s)
+			// When it arrived is not known, only that it was before now: counted
+			// from here, no burst looks longer to the channel than to us.
+			o.pace.take(time.Now())
 			continue
 		}
 		o.wait(ctx, again)

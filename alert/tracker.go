@@ -20,8 +20,8 @@ type TrackerConfig struct {
 	// incident instead of opening the next episode. 0 = 24 hours.
 	ReopenWithin time.Duration
 	// Keep is how many incidents are remembered. When there are more, those
-	// resolved longest ago are forgotten: a later finding of theirs opens an
-	// episode without a link to them. 0 = 50,000.
+	// resolved longest ago are forgotten (see [Tracker.Forget]): a later finding
+	// of theirs opens an episode without a link to them. 0 = 50,000.
 	Keep int
 }
 
@@ -63,7 +63,6 @@ func (t *Tracker) Restore(incidents []Incident) {
 	for _, i := range incidents {
 		t.put(i)
 	}
-	t.forget()
 }
 
 // Get is the incident with this id.
@@ -100,7 +99,6 @@ func (t *Tracker) Commit(c *Change) {
 	for _, id := range slices.Sorted(maps.Keys(c.next)) {
 		t.put(c.next[id])
 	}
-	t.forget()
 }
 
 func (t *Tracker) put(i Incident) {
@@ -118,15 +116,17 @@ func (t *Tracker) put(i Incident) {
 	t.unsettled[i.ID] = struct{}{}
 }
 
-// forget drops the incidents resolved longest ago, a tenth of the limit at a
-// time, so that the sort is paid for rarely.
-func (t *Tracker) forget() {
+// Forget drops incidents when there are more than TrackerConfig.Keep, and returns their
+// ids: those resolved longest ago, a tenth of the limit at a time, so that the
+// sort is paid for rarely. Incidents that are not resolved, or that needed says
+// are still needed, stay.
+func (t *Tracker) Forget(needed func(id string) bool) []string {
 	if len(t.byID) <= t.cfg.Keep {
-		return
+		return nil
 	}
 	var settled []Incident
 	for _, i := range t.byID {
-		if i.State == StateResolved {
+		if i.State == StateResolved && !needed(i.ID) {
 			settled = append(settled, i)
 		}
 	}
@@ -134,9 +134,12 @@ func (t *Tracker) forget() {
 		return cmp.Or(cmp.Compare(a.StateAt, b.StateAt), cmp.Compare(a.ID, b.ID))
 	})
 	excess := len(t.byID) - t.cfg.Keep + t.cfg.Keep/10
+	var dropped []string
 	for _, i := range settled[:min(excess, len(settled))] {
 		t.drop(i)
+		dropped = append(dropped, i.ID)
 	}
+	return dropped
 }
 
 func (t *Tracker) drop(i Incident) {

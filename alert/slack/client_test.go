@@ -205,3 +205,21 @@ func TestACancelledPostIsUnknown(t *testing.T) {
 	_, err := c.Post(ctx, post("C1"))
 	checkOutcome(t, err, alert.Unknown, 0)
 }
+
+// The manifest that people paste asks for the scopes that the code checks.
+func TestTheManifestHasTheScopes(t *testing.T) {
+	text, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	manifest := string(text)
+	manifest = manifest[strings.Index(manifest, "       bot:\n"):strings.Index(manifest, "settings:")]
+	for scope := range RequiredScopes() {
+		if !strings.Contains(manifest, "- "+scope+" ") && !strings.Contains(manifest, "- "+scope+"\n") {
+			t.Errorf("the manifest lacks %s", scope)
+		}
+	}
+	if n := strings.Count(manifest, "- "); n != len(RequiredScopes()) {
+		t.Errorf("the manifest asks for %d scopes, the code for %d", n, len(RequiredScopes()))
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -76,12 +77,14 @@ type world struct {
 	jitter     func() float64
 	runbooks   map[string]*rules.Runbook
 	routes     []alert.Route
+	transport  http.RoundTripper
 	log        *slog.Logger
 }
 
 func newWorld(t *testing.T, cfg slackfake.Config) *world {
+	fake := slackfake.New(cfg)
 	return &world{
-		t: t, fake: slackfake.New(cfg), incidents: &journal[alert.IncidentEvent]{}, deliveries: &journal[alert.Delivery]{},
+		t: t, fake: fake, transport: fake.Transport(), incidents: &journal[alert.IncidentEvent]{}, deliveries: &journal[alert.Delivery]{},
 		token: slackfake.DefaultToken, jitter: func() float64 { return 0.5 },
 	}
 }
@@ -93,7 +96,7 @@ func (w *world) start() (m *alert.Manager, stop func()) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	client, err := slack.New(slack.Config{Token: token, Transport: w.fake.Transport()})
+	client, err := slack.New(slack.Config{Token: token, Transport: w.transport})
 	if err != nil {
 		w.t.Fatal(err)
 	}
