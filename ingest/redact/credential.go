@@ -17,7 +17,7 @@ func (s *scratch) credentials(raw *event.Raw) {
 		s.notes |= noteAuthorization
 		s.authorization(raw)
 	}
-	if key := strings.TrimSpace(raw.APIKey); key != "" {
+	if key := strings.TrimSpace(raw.APIKey); key != "" && !isMasked(key) {
 		s.notes |= noteAPIKey
 		s.apiKey(key)
 	}
@@ -45,6 +45,9 @@ func (s *scratch) assume(t event.AuthType) {
 func (s *scratch) authorization(raw *event.Raw) {
 	scheme, value, _ := strings.Cut(strings.TrimSpace(raw.Authorization), " ")
 	value = strings.TrimSpace(value)
+	if isMasked(value) || value == "" && isMasked(scheme) {
+		return
+	}
 	switch low := lower(scheme); {
 	case low == "bearer" || low == "token" || low == "dpop":
 		if value != "" {
@@ -68,6 +71,13 @@ func (s *scratch) authorization(raw *event.Raw) {
 		s.assume(event.AuthUnknown)
 		s.e.TokenFP = s.fingerprint(ClassToken, value)
 	}
+}
+
+// isMasked says that somebody on the way has taken the value out. What is left is
+// the same for every caller, so it must not become one token that all share.
+func isMasked(v string) bool {
+	word := strings.Trim(v, "[]<>(){}*#.-xX")
+	return v != "" && (word == "" || equalFold(word, "redacted") || equalFold(word, "masked") || equalFold(word, "filtered"))
 }
 
 // token writes what is known of a bearer token.
@@ -165,7 +175,7 @@ func (s *scratch) cookies(header string, ts int64) {
 		var pair string
 		pair, header, _ = strings.Cut(header, ";")
 		name, value, _ := strings.Cut(strings.TrimSpace(pair), "=")
-		if value = strings.Trim(value, `" `); value == "" {
+		if value = strings.Trim(value, `" `); value == "" || isMasked(value) {
 			continue
 		}
 		switch {

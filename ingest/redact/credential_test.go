@@ -47,6 +47,8 @@ func TestCredentials(t *testing.T) {
 		{"api key beside a token", event.Raw{APIKey: "k2", Authorization: "Bearer " + opaque}, facts{Auth: "oauth2", Token: fp(ClassToken, opaque), Credential: "fp:" + fp(ClassAPIKey, "k2")[:16]}},
 		{"session", event.Raw{Cookie: `theme=dark; JSESSIONID="A1.node1"; x=y`}, facts{Auth: "session", Session: fp(ClassSession, "A1.node1")}},
 		{"session of a framework", event.Raw{Cookie: "__Host-shop_session=abc"}, facts{Auth: "session", Session: fp(ClassSession, "abc")}},
+		{"masked by the gateway", event.Raw{Authorization: "Bearer [REDACTED]", APIKey: "****", Cookie: "sid=xxxx"}, facts{}},
+		{"masked whole", event.Raw{Authorization: "REDACTED"}, facts{}},
 		{"no session", event.Raw{Cookie: "theme=dark; _ga=GA1.2.3"}, facts{}},
 		{"token and session", event.Raw{Authorization: "Bearer " + opaque, Cookie: "sid=abc"}, facts{Auth: "oauth2", Token: fp(ClassToken, opaque), Session: fp(ClassSession, "abc")}},
 		{"jwt in a cookie", event.Raw{Cookie: "auth=" + benchJWT}, facts{Auth: "jwt", Token: fp(ClassToken, benchJWT)}},
