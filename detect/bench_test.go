@@ -3,6 +3,7 @@ package detect
 import (
 	"fmt"
 	"net/netip"
+	"runtime"
 	"testing"
 
 	"gatehouse/ingest/event"
@@ -57,4 +58,27 @@ func BenchmarkEngine(b *testing.B) {
 			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "events/s")
 		})
 	}
+}
+
+// BenchmarkEntity is the memory of what the whole catalogue remembers of one
+// caller, in bytes per caller: five rules and a few values each.
+func BenchmarkEntity(b *testing.B) {
+	const actors = 50_000
+	events := benchEvents(200_000, actors)
+	for b.Loop() {
+		before := heap()
+		e := NewEngine(EngineConfig{Rules: catalogue(b)})
+		for i := range events {
+			e.Observe(&events[i])
+		}
+		b.ReportMetric(float64(heap()-before)/actors, "B/caller")
+		runtime.KeepAlive(e)
+	}
+}
+
+func heap() int64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
 }

@@ -17,6 +17,7 @@ const (
 type crowd struct {
 	bins [][crowdBins]int32 // by measure that the rule compares
 	n    []int32
+	born int64 // number of its making, to tell it from a forgotten one
 }
 
 // binOf is the bin of a value, and top its upper end.

@@ -394,6 +394,39 @@ func TestValuesAreBounded(t *testing.T) {
 	}
 }
 
+// A crowd that was forgotten and comes back does not count anybody less than
+// zero times.
+func TestForgottenCrowds(t *testing.T) {
+	e := NewEngine(EngineConfig{Rules: catalogue(t), MaxEntities: 8})
+	for i := range int64(20_000) {
+		ev := hit(fmt.Sprintf("u%d", i%11), t0+i*100_000, int(i), 0, i)
+		ev.Status, ev.Route, ev.Objects = 200, fmt.Sprintf("/r%d", i*7%13), []event.Object{{Name: "id", Ref: fmt.Sprint(i)}}
+		observe(e, ev)
+	}
+	for _, s := range e.states {
+		w, ok := s.(*windowState)
+		if !ok || w.crowds == nil {
+			continue
+		}
+		if w.crowds.evicted == 0 {
+			t.Fatal("no crowd was forgotten: the test tests nothing")
+		}
+		for _, c := range w.crowds.cells {
+			for i := range c.value.bins {
+				sum := int32(0)
+				for b, n := range c.value.bins[i] {
+					if sum += n; n < 0 {
+						t.Fatalf("bin %d holds %d entities", b, n)
+					}
+				}
+				if sum != c.value.n[i] {
+					t.Fatalf("%d entities in bins, %d counted", sum, c.value.n[i])
+				}
+			}
+		}
+	}
+}
+
 // Idle partitions stop holding windows open when the caller's time moves on.
 func TestIdlePartition(t *testing.T) {
 	e := NewEngine(EngineConfig{Rules: catalogue(t), Lateness: time.Minute, Idle: time.Minute})

@@ -12,7 +12,6 @@ type entity struct {
 	newestTS int64 // µs: newest event
 	n        [subBuckets]uint32
 	first    [subBuckets]int64 // µs: earliest event of each
-	last     [subBuckets]int64 // µs: latest event of each
 	sums     []float64         // subBuckets of them per sum
 	sets     []valueSet
 	turns    []turns
@@ -29,15 +28,23 @@ type entity struct {
 	usual   []float64 // what was learned from the epochs before that
 	windows int       // how many epochs that was
 	crowd   uint64    // key of the crowd
+	born    int64     // which of the crowds of that key
 	joined  bool
 	bins    []int8 // contribution to the crowd, by measure of plan.peers
 }
 
-func (t *entity) init(p *plan) {
+func (t *entity) init(p *plan, r *room) {
 	t.quietUntil = math.MinInt64
 	t.newestTS = math.MinInt64
 	t.sums = make([]float64, p.sums*subBuckets)
 	t.sets = make([]valueSet, p.sets)
+	if n := p.sets * firstSlots; r.slots+n <= r.max { // one piece, so that they lie together
+		r.slots += n
+		slots := make([]slot, n)
+		for i := range t.sets {
+			t.sets[i].slots = slots[i*firstSlots : (i+1)*firstSlots : (i+1)*firstSlots]
+		}
+	}
 	t.turns = make([]turns, p.turns)
 	t.numbers = make([]numbers, p.numbers)
 	if n := len(p.usual); n > 0 {
@@ -133,10 +140,10 @@ func (t *entity) learn() {
 func (t *entity) count(in *input, b int64) (contributed bool) {
 	i, ts := index(b), in.ev.TS
 	if t.n[i] == 0 {
-		t.first[i], t.last[i] = ts, ts
+		t.first[i] = ts
 	}
 	t.n[i]++
-	t.first[i], t.last[i] = min(t.first[i], ts), max(t.last[i], ts)
+	t.first[i] = min(t.first[i], ts)
 	t.newestTS = max(t.newestTS, ts)
 	return len(t.sets)+len(t.turns)+len(t.numbers) == 0
 }
@@ -159,13 +166,14 @@ func (t *entity) events() float64 {
 	return float64(n)
 }
 
-// span is the time of the first and the last event of the window.
-func (t *entity) span() (first, last int64) {
-	first, last = math.MaxInt64, math.MinInt64
+// oldest is the time of the first event of the window in µs; newestTS is that of
+// the last.
+func (t *entity) oldest() int64 {
+	first := int64(math.MaxInt64)
 	for i, n := range t.n {
 		if n > 0 {
-			first, last = min(first, t.first[i]), max(last, t.last[i])
+			first = min(first, t.first[i])
 		}
 	}
-	return first, last
+	return first
 }

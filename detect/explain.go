@@ -12,7 +12,7 @@ import (
 // finding describes the entity's window as the rule just saw it.
 func (s *windowState) finding(t *entity, in *input) Finding {
 	entity := entityOf(in, s.rule)
-	first, last := t.span()
+	first, last := t.oldest(), t.newestTS
 	f := newFinding(s.rule, entity, floor(t.newestTS, s.length))
 	f.Tenant = in.ev.Tenant
 	f.First, f.Last, f.At = first, last, t.newestTS

@@ -11,7 +11,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"gatehouse/rules"
-
 )
 
 var rewrite = flag.Bool("rewrite", false, "write what the transcripts give into their files; commit it only if you understand the difference")
@@ -88,7 +87,6 @@ func TestTranscriptErrors(t *testing.T) {
 		}
 	}
 }
-
 
 // The example of the rule manual does what the manual says.
 func TestManualExample(t *testing.T) {

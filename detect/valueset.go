@@ -25,7 +25,7 @@ const (
 	markBits  = 2
 	markMask  = 1<<markBits - 1
 
-	firstSlots = 8
+	firstSlots = 4 // of every set, from the beginning
 )
 
 // room is what all value sets of one rule share.

@@ -322,4 +322,3 @@ func (b *busiest) add(key uint64) {
 }
 
 func (b *busiest) top() float64 { return slices.Max(b.counts[:]) }
-

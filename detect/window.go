@@ -13,6 +13,7 @@ type windowState struct {
 
 	entities *table[entity]
 	crowds   *table[crowd] // nil when the rule does not look at peers
+	born     int64         // crowds made so far
 	room     room
 	values   rules.Values
 	plan     plan
@@ -87,20 +88,29 @@ func (s *windowState) leave(t *entity) {
 	if s.crowds == nil || !t.joined {
 		return
 	}
-	c, fresh := s.crowds.get(t.crowd)
-	if fresh {
-		s.size(c)
-	}
-	for i := range t.bins {
-		if !fresh {
-			c.move(i, t.bins[i], -1)
-		}
+	c := s.join(t, t.crowd)
+	for i, bin := range t.bins {
+		c.move(i, bin, -1)
 		t.bins[i] = -1
 	}
 }
 
-func (s *windowState) size(c *crowd) {
-	c.bins, c.n = make([][crowdBins]int32, len(s.plan.peers)), make([]int32, len(s.plan.peers))
+// join finds the crowd with this key and makes t a member. A crowd can have been
+// forgotten and made anew since t contributed to it; then there is nothing of t
+// in it.
+func (s *windowState) join(t *entity, key uint64) *crowd {
+	c, fresh := s.crowds.get(key)
+	if fresh {
+		s.born++
+		*c = crowd{bins: make([][crowdBins]int32, len(s.plan.peers)), n: make([]int32, len(s.plan.peers)), born: s.born}
+	}
+	if t.born != c.born {
+		for i := range t.bins {
+			t.bins[i] = -1
+		}
+	}
+	t.crowd, t.born, t.joined = key, c.born, true
+	return c
 }
 
 func (s *windowState) stats() RuleStats {
@@ -127,7 +137,7 @@ func (s *windowState) observe(in *input) *Finding {
 	key := groupKey(in, s.rule.GroupBy, s.engine.cfg.Seed)
 	t, fresh := s.entities.get(key)
 	if fresh {
-		t.init(&s.plan)
+		t.init(&s.plan, &s.room)
 	}
 	b := floor(in.ev.TS, s.step) / s.step
 	if !t.reach(b, s) {
@@ -279,11 +289,7 @@ func (s *windowState) learned(t *entity, in *input) {
 	if t.joined && t.crowd != key {
 		s.leave(t)
 	}
-	t.crowd, t.joined = key, true
-	c, fresh := s.crowds.get(key)
-	if fresh {
-		s.size(c)
-	}
+	c := s.join(t, key)
 	for k, i := range s.plan.peers {
 		if bin := binOf(v.Now[i]); bin > t.bins[k] && !t.alerted {
 			c.move(k, t.bins[k], bin)

@@ -181,7 +181,7 @@ func TestUAClass(t *testing.T) {
 		"": "",
 		"Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/141.0.0.0 Safari/537.36":   "browser",
 		"Mozilla/5.0 (iPhone; CPU iPhone OS 18_6 like Mac OS X) AppleWebKit/605.1.15 Version/18.6 Mobile/15E148 Safari/604": "mobile",
-		"Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)":                                         "bot",
+		"Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)":                                          "bot",
 		"curl/8.10.1": "tool", "python-requests/2.32.3": "tool", "Go-http-client/2.0": "tool", "PostmanRuntime/7.43": "tool",
 		"ShopApp/7.14.0 (Android 15; Pixel 9) okhttp/4.12.0": "mobile", "Dyson": "other",
 	} {
