@@ -14,7 +14,7 @@ func (s *scratch) headers(in []event.Label) []event.Label {
 	if len(in) == 0 {
 		return nil
 	}
-	var out []event.Label
+	out := make([]event.Label, 0, min(len(in), event.MaxHeaders))
 	for _, h := range in {
 		check, known := s.policy.Headers[lower(h.Name)]
 		value, ok := s.headerValue(check, strings.TrimSpace(h.Value))
@@ -44,7 +44,17 @@ func (s *scratch) headerValue(check Check, v string) (string, bool) {
 		name, _ := splitPort(v)
 		return lower(name), s.isHost(lower(name))
 	}
-	return v, check.keeps(v)
+	if check != CheckList {
+		return v, check.keeps(v)
+	}
+	if v != "" && s.lists.has(v) {
+		return v, true
+	}
+	if !check.keeps(v) {
+		return "", false
+	}
+	s.lists.add(v)
+	return v, true
 }
 
 // labels writes the attributes that the decoder kept, as text.

@@ -322,13 +322,21 @@ func unescape(s string) string {
 	return string(b)
 }
 
+// isURLByte allows printable ASCII but for braces.
+func isURLByte(c byte) bool { return c > ' ' && c < 0x7f && c != '{' && c != '}' }
+
 // appendEscaped appends s with everything percent-encoded that could be taken
 // for a placeholder, hides itself or is no UTF-8.
 func appendEscaped(dst []byte, s string) []byte {
 	const digits = "0123456789ABCDEF"
-	for i := 0; i < len(s); {
+	i := 0
+	for i < len(s) && isURLByte(s[i]) {
+		i++
+	}
+	dst = append(dst, s[:i]...) // mostly all of it
+	for i < len(s) {
 		c, size := s[i], 1
-		keep := c > ' ' && c < 0x7f && c != '{' && c != '}'
+		keep := isURLByte(c)
 		if c >= utf8.RuneSelf {
 			var r rune
 			r, size = utf8.DecodeRuneInString(s[i:])

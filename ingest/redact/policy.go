@@ -1,10 +1,15 @@
 package redact
 
-import "strings"
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
 
 // Policy says which headers and query parameters an event keeps, and in which
-// form. What it does not name is not kept. The zero value keeps none;
-// [DefaultPolicy] is the one that Gatehouse ships.
+// form. What it does not name is not kept. [DefaultPolicy] is the
+// one that Gatehouse ships; one without a name counts as not given.
 type Policy struct {
 	// Name of the preset.
 	Name string
@@ -35,6 +40,10 @@ const (
 	CheckID        Check = "id" // UUID, ULID, number or 16 to 32 hex digits
 )
 
+var checkNames = []Check{
+	CheckNumber, CheckWord, CheckWords, CheckMediaType, CheckList, CheckOrigin, CheckHost, CheckID,
+}
+
 // DefaultPolicy is the preset "default".
 func DefaultPolicy() Policy {
 	return Policy{
@@ -61,6 +70,33 @@ func DefaultPolicy() Policy {
 			"keycloak_session", ".aspxauth", ".aspnetcore.session", ".aspnetcore.cookies", "wordpress_logged_in", "next-auth.session-token", "authjs.session-token",
 		},
 	}
+}
+
+// validate refuses a policy that would silently keep nothing where it names
+// something.
+func (p *Policy) validate() error {
+	for what, checks := range map[string]map[string]Check{"headers": p.Headers, "params": p.Params} {
+		for name, check := range checks {
+			switch {
+			case name != lower(name):
+				return fmt.Errorf("policy %s: %s %q: want a name in lower case", p.Name, what, name)
+			case !slices.Contains(checkNames, check):
+				return fmt.Errorf("policy %s: %s %q: unknown check %q: want one of %v", p.Name, what, name, check, checkNames)
+			}
+		}
+	}
+	for _, name := range p.SessionCookies {
+		if name == "" || name != lower(name) {
+			return fmt.Errorf("policy %s: session_cookies %q: want a name in lower case", p.Name, name)
+		}
+	}
+	return nil
+}
+
+// clone is a copy that its maker cannot change.
+func (p Policy) clone() Policy {
+	p.Headers, p.Params, p.SessionCookies = maps.Clone(p.Headers), maps.Clone(p.Params), slices.Clone(p.SessionCookies)
+	return p
 }
 
 // isSession says whether a cookie or matrix parameter holds a session id: by its

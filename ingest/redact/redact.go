@@ -21,14 +21,18 @@ type Redactor struct {
 	pool sync.Pool
 }
 
-// New makes a Redactor.
+// New makes a Redactor. It refuses a configuration without a key and a policy
+// that names unknown checks.
 func New(cfg Config) (*Redactor, error) {
 	if len(cfg.Keys.keys) == 0 {
 		return nil, errors.New("make redactor: no fingerprint key: load one with LoadOrCreateKey")
 	}
-	policy := cfg.Policy
+	policy := cfg.Policy.clone()
 	if policy.Name == "" {
 		policy = DefaultPolicy()
+	}
+	if err := policy.validate(); err != nil {
+		return nil, err
 	}
 	key := cfg.Keys.Active()
 	seed := maphash.MakeSeed()
@@ -36,7 +40,7 @@ func New(cfg Config) (*Redactor, error) {
 	r.pool.New = func() any {
 		s := &scratch{policy: &policy, fp: newFingerprinter(key), keyID: key.id}
 		s.agents.seed = seed
-		for _, set := range []*stringSet{&s.hosts, &s.words, &s.params, &s.clean} {
+		for _, set := range []*stringSet{&s.hosts, &s.words, &s.params, &s.lists, &s.clean} {
 			set.seed = seed
 		}
 		return s

@@ -24,6 +24,7 @@ type scratch struct {
 	hosts  stringSet // well-formed host names
 	words  stringSet // path segments that are words
 	params stringSet // names of parameters
+	lists  stringSet // values of Accept headers
 	clean  stringSet // names in which there is no secret
 	tokens tokenCache
 
