@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"net/url"
+	"strings"
 	"sync"
 	"time"
 
@@ -64,10 +66,10 @@ type Sampler interface {
 }
 
 func (c Config) withDefaults() (Config, error) {
-	var missing []error
+	var problems []error
 	need := func(ok bool, what string) {
 		if !ok {
-			missing = append(missing, fmt.Errorf("configure alerts: %s is required", what))
+			problems = append(problems, fmt.Errorf("configure alerts: %s is required", what))
 		}
 	}
 	need(c.Incidents != nil, "a journal of incidents")
@@ -76,6 +78,12 @@ func (c Config) withDefaults() (Config, error) {
 	need(c.Channel != "", "a channel")
 	for n, r := range c.Routes {
 		need(r.Channel != "", fmt.Sprintf("routes[%d].channel", n))
+		if r.MinSeverity.Rank() < 0 {
+			problems = append(problems, fmt.Errorf("configure alerts: routes[%d].min_severity %q: want one of %v", n, r.MinSeverity, rules.Severities()))
+		}
+	}
+	if u, err := url.Parse(c.ConsoleURL); c.ConsoleURL != "" && (err != nil || u.Host == "" || strings.HasSuffix(c.ConsoleURL, "/")) {
+		problems = append(problems, errors.New("configure alerts: console_url: want a URL without a slash at its end, such as https://gatehouse.example"))
 	}
 	c.GiveUp = cmp.Or(c.GiveUp, 24*time.Hour)
 	if c.Jitter == nil {
@@ -84,7 +92,7 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
-	return c, errors.Join(missing...)
+	return c, errors.Join(problems...)
 }
 
 // Manager turns findings into incidents and keeps the channels up to date. Its

@@ -339,11 +339,11 @@ func TestADamagedIncidentDoesNotStopTheOthers(t *testing.T) {
 }
 
 func TestConfigIsChecked(t *testing.T) {
-	_, err := New(Config{Routes: []Route{{}}})
+	_, err := New(Config{Routes: []Route{{}}, ConsoleURL: "console/"})
 	if err == nil {
 		t.Fatal("an empty configuration was taken")
 	}
-	for _, want := range []string{"journal of incidents", "journal of deliveries", "notifier", "a channel", "routes[0].channel"} {
+	for _, want := range []string{"journal of incidents", "journal of deliveries", "notifier", "a channel", "routes[0].channel", "routes[0].min_severity", "console_url"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%v does not name %q", err, want)
 		}

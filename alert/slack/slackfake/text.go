@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"unicode/utf8"
 )
 
 // Lines is the message as text, about as Slack would lay it out: what the page
@@ -29,19 +30,33 @@ func (b *block) lines() []string {
 	case "header", "section":
 		return append(b.Text.lines(), pairs(b.Fields)...)
 	case "data_table":
-		out := []string{b.Caption}
-		for _, row := range b.Rows {
-			var cells []string
-			for _, c := range row {
-				cells = append(cells, c.Text)
-			}
-			out = append(out, "  "+strings.Join(cells, " | "))
-		}
-		return out
+		return append([]string{b.Caption}, b.rowLines()...)
 	case "divider":
 		return []string{"───"}
 	}
 	return elementLines(b.Elements)
+}
+
+// rowLines shows a table with aligned columns.
+func (b *block) rowLines() []string {
+	var widths []int
+	for _, row := range b.Rows {
+		for n, c := range row {
+			if n == len(widths) {
+				widths = append(widths, 0)
+			}
+			widths[n] = max(widths[n], utf8.RuneCountInString(c.Text))
+		}
+	}
+	var out []string
+	for _, row := range b.Rows {
+		line := ""
+		for n, c := range row {
+			line += "  " + c.Text + strings.Repeat(" ", widths[n]-utf8.RuneCountInString(c.Text))
+		}
+		out = append(out, strings.TrimRight(line, " "))
+	}
+	return out
 }
 
 func (t *textObject) lines() []string {
