@@ -38,7 +38,7 @@ func FuzzValueSet(f *testing.F) {
 				flags = markNever
 			}
 			key := v/2 + 1 // 6 and 7 are the same value: counted unless it was ruled out
-			s.add(key, b, newest, flags, testLimit, &r)
+			s.add(sighting{key, b, newest, flags}, testLimit, &r)
 			m, seen := model[key]
 			if !seen || m.bucket <= newest-subBuckets {
 				m = sight{b, 0}
@@ -136,14 +136,14 @@ func TestValueSetStopsAtItsLimit(t *testing.T) {
 	var s valueSet
 	r := room{max: 1 << 20}
 	for v := range uint64(100) {
-		s.add(v+1, 1, 1, markHit, 10, &r)
+		s.add(sighting{v + 1, 1, 1, markHit}, 10, &r)
 	}
 	if s.count() != 10 || r.saturated != 90 {
 		t.Errorf("%v counted, %d not: want 10 and 90", s.count(), r.saturated)
 	}
 	s.slide(1, 20) // the window moves past all of them
 	for v := range uint64(5) {
-		s.add(v+500, 20, 20, markHit, 10, &r)
+		s.add(sighting{v + 500, 20, 20, markHit}, 10, &r)
 	}
 	if s.count() != 5 {
 		t.Errorf("%v counted after the window moved on: want 5", s.count())

@@ -34,33 +34,38 @@ type room struct {
 	saturated  int64
 }
 
-// add notes that value key was seen in sub-bucket b, and reports whether it is
-// newly counted. newest is the newest sub-bucket of the window.
-func (s *valueSet) add(key uint64, b, newest int64, flags int64, limit int, r *room) bool {
-	if key == 0 {
-		key = 1
-	}
-	i, found := s.find(key)
+// sighting is one value in one event.
+type sighting struct {
+	key    uint64
+	bucket int64
+	newest int64 // newest sub-bucket of the window
+	flags  int64
+}
+
+// add notes a sighting and reports whether its value is newly counted.
+func (s *valueSet) add(v sighting, limit int, r *room) bool {
+	v.key = max(v.key, 1) // 0 marks an empty slot
+	i, found := s.find(v.key)
 	if !found {
-		if !s.makeRoom(newest, limit, r) {
+		if !s.makeRoom(v.newest, limit, r) {
 			r.saturated++
 			return false
 		}
-		i, _ = s.find(key)
-		s.slots[i] = slot{key, b << markBits}
+		i, _ = s.find(v.key)
+		s.slots[i] = slot{v.key, v.bucket << markBits}
 		s.used++
 	}
 	sl := &s.slots[i]
 	old, had := sl.mark>>markBits, sl.mark&markMask
-	if old <= newest-subBuckets { // expired: as if new
+	if old <= v.newest-subBuckets { // expired: as if new
 		had = 0
 	}
 	counted := had == markHit
 	if counted {
 		s.live[index(old)]--
 	}
-	had |= flags
-	at := max(old, b)
+	had |= v.flags
+	at := max(old, v.bucket)
 	sl.mark = at<<markBits | had
 	if had == markHit {
 		s.live[index(at)]++

@@ -209,7 +209,7 @@ func (s *windowState) measure(t *entity, in *input, i int, b int64) bool {
 	if m.Never != nil && s.test(in, m.Never) {
 		flags |= markNever
 	}
-	return flags != 0 && t.sets[at].add(h, b, t.newest, flags, m.Limit, &s.room)
+	return flags != 0 && t.sets[at].add(sighting{h, b, t.newest, flags}, m.Limit, &s.room)
 }
 
 func (s *windowState) test(in *input, p *rules.Predicate) bool {

@@ -90,6 +90,7 @@ type Error struct {
 	Msg          string
 }
 
+// Error implements error: "file:line:column: key: what is wrong".
 func (e *Error) Error() string {
 	if e.Line == 0 {
 		return e.File + ": " + e.Msg

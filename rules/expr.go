@@ -43,6 +43,7 @@ type fault struct {
 	msg    string
 }
 
+// Error implements error.
 func (f *fault) Error() string { return f.msg }
 
 func faultf(at ast.Node, format string, args ...any) *fault {

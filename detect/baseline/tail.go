@@ -26,16 +26,12 @@ func LogTail(x, mean, size float64) float64 {
 	// ln p and ln(1-p) without cancellation.
 	logP := -math.Log1p(size / mean)
 	logQ := -math.Log1p(mean / size)
+	front := x*logP + size*logQ - lbeta(x, size)
 	if p := mean / (mean + size); p < (x+1)/(x+size+2) {
-		return math.Min(0, logBeta(x, size, p, logP, logQ))
+		return math.Min(0, front-math.Log(x)+math.Log(fraction(x, size, p)))
 	}
 	q := size / (mean + size)
-	return log1mexp(logBeta(size, x, q, logQ, logP))
-}
-
-// logBeta is ln I_p(a, b) for p below the mean of the beta distribution.
-func logBeta(a, b, p, logP, logQ float64) float64 {
-	return a*logP + b*logQ - math.Log(a) - lbeta(a, b) + math.Log(fraction(a, b, p))
+	return log1mexp(front - math.Log(size) + math.Log(fraction(size, x, q)))
 }
 
 // lbeta is ln B(a, b). For a large argument the difference of two huge
