@@ -34,6 +34,7 @@ type cli struct {
 	Migrate migrateCmd `cmd:"" help:"Bring the ClickHouse schema up to date."`
 	Doctor  doctorCmd  `cmd:"" help:"Check the configuration and everything it points at."`
 	Schema  schemaCmd  `cmd:"" help:"Print the JSON Schema of an event or a finding."`
+	Bench   benchCmd   `cmd:"" help:"Measure the whole path on this machine."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 }
 
