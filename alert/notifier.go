@@ -22,8 +22,11 @@ type Notifier interface {
 
 // Finder is a Notifier that can say whether a message arrived.
 type Finder interface {
-	// Find returns the reference of the message that was posted with this
-	// delivery id at or after since, "" when there is none.
+	// Find returns the reference of the message that was posted with p's
+	// delivery id to its channel and thread at or after since, "" when there is
+	// none. p holds no message. An error with the outcome [Permanent] says that
+	// the channel does not let us look: the Manager then posts again, and the
+	// message says that it may be a repeat.
 	Find(ctx context.Context, p Post, since time.Time) (ref string, err error)
 }
 

@@ -71,10 +71,11 @@ func (m *Manager) serve(ctx context.Context, o *outbox) {
 		m.report()
 		m.mu.Unlock()
 		if ok {
-			m.take(ctx, o, s)
-			// When it arrived is not known, only that it was before now: counted
-			// from here, no burst looks longer to the channel than to us.
-			o.pace.take(time.Now())
+			if m.take(ctx, o, s) {
+				// When it arrived is not known, only that it was before now: counted
+				// from here, no burst looks longer to the channel than to us.
+				o.pace.take(time.Now())
+			}
 			continue
 		}
 		o.wait(ctx, again)
@@ -97,11 +98,11 @@ func (o *outbox) wait(ctx context.Context, again time.Time) {
 	}
 }
 
-// take does one step.
-func (m *Manager) take(ctx context.Context, o *outbox, s step) {
+// take does one step, and says whether it may have called the channel.
+func (m *Manager) take(ctx context.Context, o *outbox, s step) bool {
 	switch {
 	case s.letter == nil:
-		m.edit(ctx, o, s.thread)
+		return m.edit(ctx, o, s.thread)
 	case m.expired(s.letter):
 		m.record(ctx, o, m.row(s, StatusDead, errors.New("not delivered in time")))
 	case s.letter.open:
@@ -109,6 +110,7 @@ func (m *Manager) take(ctx context.Context, o *outbox, s step) {
 	default:
 		m.post(ctx, o, s)
 	}
+	return true
 }
 
 func (m *Manager) expired(l *letter) bool {
@@ -209,7 +211,7 @@ func (m *Manager) look(ctx context.Context, o *outbox, s step) {
 		m.missed(s, maxMisses, true)
 		return
 	}
-	ref, err := finder.Find(ctx, m.compose(ctx, s), s.letter.first.Add(-lookBack))
+	ref, err := finder.Find(ctx, m.address(s), s.letter.first.Add(-lookBack))
 	outcome, after := outcomeOf(err)
 	switch {
 	case err == nil && ref != "":
@@ -255,8 +257,8 @@ func (m *Manager) missed(s step, misses int, blind bool) {
 	s.letter.retry.until = time.Now().Add(lookAgain)
 }
 
-// edit brings the root message up to date.
-func (m *Manager) edit(ctx context.Context, o *outbox, t *thread) {
+// edit brings the root message up to date; false when it is already.
+func (m *Manager) edit(ctx context.Context, o *outbox, t *thread) bool {
 	m.mu.Lock()
 	i, _ := m.tracker.Get(t.incident)
 	root := t.root()
@@ -267,7 +269,7 @@ func (m *Manager) edit(ctx context.Context, o *outbox, t *thread) {
 	d.DeliveryID, d.Kind, d.Seq, d.TS, d.ContentHash = deliveryID(t.incident, updateKind, i.Seq, t.channel), updateKind, i.Seq, root.ref, p.Message.Hash()
 	if d.ContentHash == t.hash {
 		m.shown(t, &i)
-		return
+		return false
 	}
 	err := m.cfg.Notifier.Update(ctx, root.ref, p)
 	m.metrics.attempt(err, StatusUpdated)
@@ -277,9 +279,10 @@ func (m *Manager) edit(ctx context.Context, o *outbox, t *thread) {
 		o.retry.reset()
 		m.mu.Unlock()
 		m.record(ctx, o, d)
-		return
+		return true
 	}
 	m.editRefused(ctx, o, s, d, err)
+	return true
 }
 
 // editRefused handles an edit that failed. Only what changes the future is
@@ -311,16 +314,22 @@ func (m *Manager) shown(t *thread, i *Incident) {
 	t.retry.reset()
 }
 
-// compose renders what a step sends.
-func (m *Manager) compose(ctx context.Context, s step) Post {
-	i, _ := m.incident(s.thread.incident)
-	v := View{Incident: i, Runbook: m.cfg.Runbooks[i.Opening.Rule], ConsoleURL: m.cfg.ConsoleURL}
+// address is a step's Post without its message.
+func (m *Manager) address(s step) Post {
 	p := Post{Channel: s.thread.channel, DeliveryID: s.letter.id, Level: s.letter.level}
 	if s.letter.kind != MessageRoot {
 		m.mu.Lock()
 		p.Thread = s.thread.root().ref
 		m.mu.Unlock()
 	}
+	return p
+}
+
+// compose renders what a step sends.
+func (m *Manager) compose(ctx context.Context, s step) Post {
+	i, _ := m.incident(s.thread.incident)
+	v := View{Incident: i, Runbook: m.cfg.Runbooks[i.Opening.Rule], ConsoleURL: m.cfg.ConsoleURL}
+	p := m.address(s)
 	switch s.letter.kind {
 	case MessageRoot:
 		p.Message = v.Root()
