@@ -1,6 +1,7 @@
 package embedded
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -126,6 +127,28 @@ func TestDeduplicationToken(t *testing.T) {
 	}
 	if got := count(t, table); got != 20 {
 		t.Errorf("%d rows after the tokens one, one, two, one: want 20", got)
+	}
+}
+
+// TestLargeInsertIsOneBlock sends a block that reaches the engine in several
+// pieces, three times under one token.
+func TestLargeInsertIsOneBlock(t *testing.T) {
+	table := newTable(t, benchTable+" SETTINGS non_replicated_deduplication_window = 10")
+	ctx := clickhouse.Context(t.Context(), clickhouse.WithSettings(clickhouse.Settings{"insert_deduplication_token": "once"}))
+	block := benchBlock()
+	if len(block) < 4*insertChunkBytes {
+		t.Fatalf("the block has only %d bytes", len(block))
+	}
+	for range 3 {
+		if err := writer(t, clickhouse.CompressionNone).InsertFormat(ctx, "Native", "INSERT INTO "+table, bytes.NewReader(block)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := count(t, table); got != benchRows {
+		t.Errorf("%d rows, want %d", got, benchRows)
+	}
+	if parts := count(t, "system.parts WHERE database || '.' || table = '"+table+"'"); parts != 1 {
+		t.Errorf("%d parts, want 1", parts)
 	}
 }
 

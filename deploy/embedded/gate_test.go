@@ -62,7 +62,7 @@ func TestGateRefuses(t *testing.T) {
 		"SELECT arrayMap(/**/file/**/,['@'])", "SELECT arraySort(file, ['@'])", "SELECT * APPLY({f:Identifier}) FROM (SELECT '@' AS a)",
 		// table functions and tables that are files
 		"SELECT * FROM file('@', 'TSV', 'a String')", "SELECT * FROM FILE('@')", "SELECT 1 IN file('@', 'TSV', 'a String')", "DESCRIBE TABLE file('@')",
-		"SELECT * FROM `@`", "SELECT * FROM default.`@`", "SELECT * FROM {t:Identifier}", "SELECT * FROM url('http://127.0.0.1:1/', 'TSV', 'a String')",
+		"SELECT * FROM `@`", "DESCRIBE TABLE `@`", "SHOW CREATE TABLE default.`@`", "EXPLAIN SELECT * FROM `@`", "SELECT * FROM default.`@`", "SELECT * FROM {t:Identifier}", "SELECT * FROM url('http://127.0.0.1:1/', 'TSV', 'a String')",
 		"SELECT * FROM s3('http://127.0.0.1:1/b/k')", "SELECT * FROM remote('127.0.0.1:1', 'system.one')", "SELECT * FROM remoteSecure('127.0.0.1:1', 'system.one')",
 		"SELECT * FROM cluster('default', 'system.one')", "SELECT * FROM executable('cat', 'TSV', 'a String')", "SELECT * FROM input('a String')",
 		"SELECT * FROM mysql('127.0.0.1:1', 'd', 't', 'u', 'p')", "SELECT * FROM postgresql('127.0.0.1:1', 'd', 't', 'u', 'p')", "SELECT * FROM sqlite('@', 't')",
@@ -137,6 +137,13 @@ func TestReaderSettings(t *testing.T) {
 func TestFunctionsReviewed(t *testing.T) {
 	_, got := get(t, "SELECT name FROM system.functions WHERE match(lower(name), 'file|url|http|exec|s3|azure|model|catboost|load|path|remote|^ai|llm|shell|script|python|certificate|addressto|dump|read|write') ORDER BY name")
 	golden(t, "testdata/functions.txt", got)
+	_, aliases := get(t, "SELECT name, alias_to FROM system.functions WHERE alias_to != ''")
+	for line := range strings.Lines(aliases) {
+		name, target, _ := strings.Cut(strings.TrimSpace(line), "\t")
+		if refusedFunctions[strings.ToLower(target)] && !refusedFunctions[strings.ToLower(name)] {
+			t.Errorf("%s is another name of the refused %s", name, target)
+		}
+	}
 	_, got = get(t, "SELECT name FROM system.table_functions ORDER BY name")
 	golden(t, "testdata/table_functions.txt", got)
 }

@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -121,6 +122,34 @@ func TestPlainInsert(t *testing.T) {
 	}
 	call{method: "POST", path: "/?query=INSERT+INTO+" + table + "+FORMAT+CSV", body: "x,y\n", auth: true, status: 400, want: "Code: 27. DB::Exception: …"}.check(t)
 	call{method: "POST", path: "/", body: "INSERT INTO " + table + " VALUES (1, 'no')", status: 403, want: "Code: 497. DB::Exception: Refused on a read-only connection…"}.check(t)
+}
+
+// TestBrokenOffInsert hangs up in the middle of a body whose first rows are
+// complete.
+func TestBrokenOffInsert(t *testing.T) {
+	table := newTable(t, "(a UInt64) ENGINE = MergeTree ORDER BY a")
+	addr := strings.TrimPrefix(engines.ClickHouse().URL, "http://")
+	conn, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	// More than is handed over at once, so that rows have reached the engine;
+	// the chunk that ends the body never comes.
+	rows := strings.Repeat("1\n", insertChunkBytes)
+	ch := engines.ClickHouse()
+	fmt.Fprintf(conn, "POST /?query=INSERT+INTO+%s+FORMAT+CSV&user=%s&password=%s HTTP/1.1\r\nHost: %s\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n",
+		table, ch.WriteUser, ch.WritePassword, addr, len(rows), rows)
+	running := func() bool {
+		_, body := get(t, "SELECT count() FROM system.processes WHERE query LIKE 'INSERT INTO "+table+"%'")
+		return body == "1\n"
+	}
+	eventually(t, "the insert runs", running)
+	conn.Close()
+	eventually(t, "the insert is gone", func() bool { return !running() })
+	if got := count(t, table); got != 0 {
+		t.Errorf("an insert that broke off left %d rows", got)
+	}
 }
 
 // TestFormats reads in the formats people save and load elsewhere.

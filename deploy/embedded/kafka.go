@@ -10,7 +10,9 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kfake"
 )
@@ -54,12 +56,19 @@ func startKafka(cfg Config) (*broker, error) {
 	return k, nil
 }
 
+// topicRetention is how long records stay on disk. They are as they were sent,
+// so they do not stay for ever.
+const topicRetention = 7 * 24 * time.Hour
+
+// ensureTopics creates the topics that are missing. The partitions of one that
+// exists stay as they are.
 func (k *broker) ensureTopics(topics map[string]int32) error {
 	for name, partitions := range topics {
 		if k.cluster.TopicInfo(name) != nil {
 			continue
 		}
-		if err := k.cluster.CreateTopic(name, partitions, nil); err != nil {
+		retention := map[string]string{"retention.ms": strconv.FormatInt(topicRetention.Milliseconds(), 10)}
+		if err := k.cluster.CreateTopic(name, partitions, retention); err != nil {
 			return fmt.Errorf("create topic %q: %w", name, err)
 		}
 	}

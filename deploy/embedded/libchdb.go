@@ -252,7 +252,8 @@ func (s *session) whole(q query, emit func(chunk []byte) error) (progress, error
 }
 
 // insert sends data, in the given input format, to an INSERT without FORMAT
-// clause. Nothing is committed if reading data fails.
+// clause. If reading data fails the insert is cancelled: blocks that were
+// already written stay, as in a server, so one block is all or nothing.
 func (s *session) insert(sql, format string, data io.Reader) (progress, error) {
 	st := s.lib.streamInsert(s.conn, stringPtr(sql), uintptr(len(sql)), stringPtr(format), uintptr(len(format)))
 	runtime.KeepAlive(sql)
@@ -277,17 +278,23 @@ func (s *session) insert(sql, format string, data io.Reader) (progress, error) {
 // insertChunkBytes is how much of an insert's data is handed over at once.
 const insertChunkBytes = 1 << 20
 
+// feed hands over all of data, which has ended properly only at io.EOF: a body
+// that breaks off ends in another error and must not pass for a short one.
 func (s *session) feed(st unsafe.Pointer, data io.Reader) error {
 	buf := make([]byte, insertChunkBytes)
-	for {
-		n, err := io.ReadFull(data, buf)
-		if n > 0 && s.lib.insertAppend(st, unsafe.Pointer(&buf[0]), uintptr(n)) != 0 {
-			return newEngineError(goString(s.lib.insertError(st)))
+	for n := 0; ; {
+		m, err := data.Read(buf[n:])
+		n += m
+		if n == len(buf) || err == io.EOF && n > 0 {
+			if s.lib.insertAppend(st, unsafe.Pointer(&buf[0]), uintptr(n)) != 0 {
+				return newEngineError(goString(s.lib.insertError(st)))
+			}
+			n = 0
 		}
-		switch {
-		case err == io.EOF || err == io.ErrUnexpectedEOF:
+		if err == io.EOF {
 			return nil
-		case err != nil:
+		}
+		if err != nil {
 			return fmt.Errorf("read insert data: %w", err)
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // reply writes the answer to one request. Nothing is sent before the first
@@ -76,6 +77,10 @@ func (r *reply) chunk(data []byte) error {
 // write sends bytes as they are, but for the compression asked for.
 func (r *reply) write(data []byte) error {
 	r.start()
+	// A client that stops reading must not hold its engine session for ever.
+	if err := http.NewResponseController(r.w).SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
+		return fmt.Errorf("write response: %w", err)
+	}
 	if _, err := r.out.Write(data); err != nil {
 		return fmt.Errorf("write response: %w", err)
 	}
@@ -84,6 +89,9 @@ func (r *reply) write(data []byte) error {
 	}
 	return nil
 }
+
+// writeTimeout is how long a client may take to read one piece of a result.
+const writeTimeout = 60 * time.Second
 
 // maxHeldBytes bounds a result that is held back until its statement ends.
 const maxHeldBytes = 64 << 20

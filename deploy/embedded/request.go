@@ -262,11 +262,12 @@ func (req *request) answer(ctx context.Context, s *session, sql string, out *rep
 	if err != nil {
 		return err
 	}
-	if out.format == "Native" && !out.started {
-		return req.emptyNative(s, sql, toks, out)
+	if out.started {
+		return nil
 	}
-	if !out.started {
-		out.summary(done)
+	out.summary(done)
+	if out.format == "Native" {
+		return req.emptyNative(s, sql, toks, out)
 	}
 	return nil
 }
