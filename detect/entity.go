@@ -8,6 +8,7 @@ import (
 // measures over it.
 type entity struct {
 	started  bool
+	since    int64 // µs: first event ever
 	newest   int64 // newest sub-bucket
 	newestTS int64 // µs: newest event
 	n        [subBuckets]uint32

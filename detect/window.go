@@ -22,6 +22,10 @@ type windowState struct {
 	counters RuleStats
 }
 
+// newcomer is the part of learn after which an entity that shows up for the first
+// time is known not to have been there all along.
+const newcomer = 5
+
 // plan says where each measure of the rule keeps its state.
 type plan struct {
 	sums, sets, turns, numbers int   // how many of each an entity has
@@ -138,6 +142,7 @@ func (s *windowState) observe(in *input) *Finding {
 	t, fresh := s.entities.get(key)
 	if fresh {
 		t.init(&s.plan, &s.room)
+		t.since = in.ev.TS
 	}
 	b := floor(in.ev.TS, s.step) / s.step
 	if !t.reach(b, s) {
@@ -276,7 +281,8 @@ func (s *windowState) value(t *entity, i int) float64 {
 // values of the current epoch for both.
 func (s *windowState) learned(t *entity, in *input) {
 	v := &s.values
-	v.Warm = in.ev.TS-s.watched >= s.rule.Learn.Microseconds()
+	learn := s.rule.Learn.Microseconds()
+	v.Warm = in.ev.TS-s.watched >= learn || t.since-s.watched >= learn/newcomer
 	v.Windows = float64(t.windows)
 	for k, i := range s.plan.usual {
 		t.high[k] = max(t.high[k], v.Now[i])

@@ -17,7 +17,7 @@ type Values struct {
 	Events            float64 // events in the window that matched when
 	Windows           float64 // completed windows that Usual was learned from
 	Others            float64 // other entities that Peers was learned from
-	Warm              bool    // the rule has watched for its learn time
+	Warm              bool    // the rule has watched for long enough to know what is usual
 }
 
 // Condition is a compiled having: numbers and comparisons over [Values].
