@@ -110,34 +110,49 @@ func (c *Consumer) check(ctx context.Context) error {
 func (c *Consumer) loop(ctx context.Context, handler func(context.Context, *Partition) error) error {
 	var retry backoff
 	for ctx.Err() == nil {
-		g, err := c.begin(ctx)
-		if err == nil {
-			retry = backoff{}
-			c.metrics.rebalances.Inc()
-			g.log().InfoContext(ctx, "partitions assigned", "partitions", g.names())
-			err = g.run(ctx, handler)
-			g.log().InfoContext(ctx, "generation ended", "reason", err)
+		start := time.Now()
+		err := c.turn(ctx, handler)
+		if time.Since(start) > c.link.cfg.SessionTimeout {
+			retry = backoff{} // it went well for a while
 		}
 		var fatal fatalError
 		switch {
 		case ctx.Err() != nil, errors.As(err, &fatal):
 			return err
-		case g != nil, errors.Is(err, errRejoin):
+		case errors.Is(err, errRejoin), errors.Is(err, errRebalanced), errors.Is(err, errNewShape):
+			retry = backoff{} // others wait for us
 			continue
-		case !passing(err):
-			return fatalError{err}
-		}
-		if broken(err) {
+		case !passing(err) && !rejoins(err):
+			return err
+		case broken(err):
 			// Each idle connection from before a broker's restart would fail one try.
 			c.link.transport.CloseIdleConnections()
 		}
 		c.metrics.failed(err)
-		c.link.cfg.Log.WarnContext(ctx, "group not joined, trying again", "group", c.link.cfg.Group, "error", err)
+		c.link.cfg.Log.WarnContext(ctx, "group membership interrupted, joining again", "group", c.link.cfg.Group, "error", err)
 		if err := retry.pause(ctx); err != nil {
 			return err
 		}
 	}
 	return ctx.Err()
+}
+
+// rejoins says of the end of a generation that the group is joined anew.
+func rejoins(err error) bool {
+	return errors.Is(err, errFenced) || errors.Is(err, ErrUnknownOutcome) || errors.Is(err, errRecreated)
+}
+
+// turn joins the group and runs one generation; it returns why that ended.
+func (c *Consumer) turn(ctx context.Context, handler func(context.Context, *Partition) error) error {
+	g, err := c.begin(ctx)
+	if err != nil {
+		return err
+	}
+	c.metrics.rebalances.Inc()
+	g.log().InfoContext(ctx, "partitions assigned", "partitions", g.names())
+	err = g.run(ctx, handler)
+	g.log().InfoContext(ctx, "generation ended", "reason", err)
+	return err
 }
 
 // begin joins the group and reads where to go on. The order is what makes it
@@ -155,8 +170,12 @@ func (c *Consumer) begin(ctx context.Context) (*generation, error) {
 	if err != nil {
 		return nil, err
 	}
-	if now, err := c.member.coordinator(ctx); err != nil || now != a.coordinator {
-		return nil, errors.Join(errRejoin, err)
+	now, err := c.member.coordinator(ctx)
+	switch {
+	case err != nil:
+		return nil, err
+	case now != a.coordinator:
+		return nil, errRejoin
 	}
 	if g.shape, err = c.link.topology(ctx, c.link.cfg.Topics); err != nil {
 		return nil, err

@@ -2,18 +2,15 @@ package stream
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/segmentio/kafka-go"
 	"github.com/segmentio/kafka-go/protocol"
 	"github.com/segmentio/kafka-go/protocol/fetch"
-	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // fetchWait is how long a broker holds a fetch that finds nothing.
@@ -61,11 +58,11 @@ func (f *fetcher) fetch(ctx context.Context, position int64) (fetched, error) {
 	}
 	// Batches that compaction emptied hold no record to go on from, and kafka-go
 	// drops the offset at which they end.
-	_, last, err := f.span(ctx, position)
+	batch, err := f.storedBatch(ctx, position)
 	if err != nil {
 		return fetched{}, err
 	}
-	got.next = max(position, last+1)
+	got.next = max(position, batch.last+1)
 	return got, nil
 }
 
@@ -103,94 +100,6 @@ func (f *fetcher) roundTrip(ctx context.Context, position int64) (*fetch.Respons
 		return nil, kafka.Error(part.ErrorCode)
 	}
 	return part, nil
-}
-
-// diagnose makes a *BatchError of a batch that cannot be unpacked, with the span
-// to skip.
-func (f *fetcher) diagnose(ctx context.Context, position int64, err error) (fetched, error) {
-	reason := BatchReason("")
-	switch {
-	case errors.Is(err, errTooLarge):
-		reason = BatchTooLarge
-	case strings.Contains(err.Error(), "crc32 checksum mismatch"): // kafka-go has no value for it
-		reason = BatchCorrupt
-	default:
-		return fetched{}, err
-	}
-	_, last, spanErr := f.span(ctx, position)
-	if spanErr != nil {
-		return fetched{}, errors.Join(err, spanErr)
-	}
-	return fetched{}, &BatchError{Topic: f.topic, Partition: f.partition, From: position, To: max(last, position) + 1, Reason: reason, Err: err}
-}
-
-// rawFetchVersion is the newest Fetch that names topics by name.
-const rawFetchVersion = 11
-
-// span asks the leader for the batch at position and reads its header only.
-func (f *fetcher) span(ctx context.Context, position int64) (first, last int64, err error) {
-	t, err := f.link.topology(ctx, []string{f.topic})
-	if err != nil {
-		return 0, 0, err
-	}
-	leader, err := t.leader(f.topic, f.partition)
-	if err != nil {
-		return 0, 0, err
-	}
-	req := kmsg.NewPtrFetchRequest()
-	req.SetVersion(rawFetchVersion)
-	req.ReplicaID, req.MinBytes, req.MaxBytes, req.SessionEpoch = -1, 0, 1, -1
-	part := kmsg.NewFetchRequestTopicPartition()
-	part.Partition, part.FetchOffset, part.PartitionMaxBytes = f.partition, position, 1
-	top := kmsg.NewFetchRequestTopic()
-	top.Topic, top.Partitions = f.topic, []kmsg.FetchRequestTopicPartition{part}
-	req.Topics = []kmsg.FetchRequestTopic{top}
-	res, err := f.link.askBroker(ctx, leader, req)
-	if err != nil {
-		return 0, 0, err
-	}
-	answer := res.(*kmsg.FetchResponse)
-	if answer.ErrorCode != 0 {
-		return 0, 0, kafka.Error(answer.ErrorCode)
-	}
-	if len(answer.Topics) != 1 || len(answer.Topics[0].Partitions) != 1 {
-		return 0, 0, errAnswer
-	}
-	if code := answer.Topics[0].Partitions[0].ErrorCode; code != 0 {
-		return 0, 0, kafka.Error(code)
-	}
-	batch := answer.Topics[0].Partitions[0].RecordBatches
-	if len(batch) == 0 {
-		return position, position - 1, nil
-	}
-	return batchSpan(batch)
-}
-
-// Places in the header of a batch (message format 2).
-const (
-	batchMagicAt     = 16
-	batchLastDeltaAt = 23
-	batchHeaderSize  = 61
-)
-
-// batchSpan reads the first and last offset of a stored batch from its header.
-// Before format 2 a message's offset is that of the last record inside it.
-func batchSpan(b []byte) (first, last int64, err error) {
-	if len(b) <= batchMagicAt {
-		return 0, 0, errAnswer
-	}
-	first = int64(binary.BigEndian.Uint64(b))
-	if b[batchMagicAt] < 2 {
-		return first, first, nil
-	}
-	if len(b) < batchHeaderSize {
-		return 0, 0, errAnswer
-	}
-	delta := int32(binary.BigEndian.Uint32(b[batchLastDeltaAt:]))
-	if first < 0 || delta < 0 || first+int64(delta) < first {
-		return 0, 0, errAnswer
-	}
-	return first, first + int64(delta), nil
 }
 
 // filter knows which transactions of a fetch were aborted.

@@ -205,7 +205,7 @@ func (g *generation) compareTopics(ctx context.Context) {
 		switch {
 		case is.err != nil || len(is.partitions) == 0:
 			// Deleted, or between two leaders; fetching reports it.
-		case is.id != was.id:
+		case is.id != was.id && len(was.partitions) > 0:
 			g.fence(fmt.Errorf("%w: %s (id %s, now %s)", errRecreated, name, was.id, is.id))
 		case len(is.partitions) != len(was.partitions) && g.leader:
 			g.end(fmt.Errorf("%w: %s has %d, had %d", errNewShape, name, len(is.partitions), len(was.partitions)))

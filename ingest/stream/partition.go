@@ -277,15 +277,24 @@ func (p *Partition) judgeCommit(err error) error {
 	case errors.Is(err, codeIllegalGeneration), errors.Is(err, codeUnknownMember), errors.Is(err, codeFencedInstance), errors.Is(err, codeRebalance):
 		p.generation.fence(fmt.Errorf("%w: %w", errFenced, err))
 		return fmt.Errorf("%w: %w", ErrNotOwned, err)
-	case errors.As(err, &code) && passingCode(code), unsent(err):
+	case unsent(err):
 		return nil
-	case errors.As(err, &code):
+	case errors.As(err, &code) && !halfDone(code):
+		if passingCode(code) {
+			return nil
+		}
 		return code
 	}
 	// Sent, but not answered: it may be stored now or in a moment. Joining anew
 	// fences it, and reading after that tells.
 	p.generation.fence(fmt.Errorf("%w: %w", ErrUnknownOutcome, err))
 	return fmt.Errorf("%w: %w", ErrUnknownOutcome, err)
+}
+
+// halfDone says of an error code that the broker may have stored the commit
+// nevertheless.
+func halfDone(code kafka.Error) bool {
+	return code == kafka.RequestTimedOut || code == kafka.NetworkException || code == kafka.NotEnoughReplicasAfterAppend
 }
 
 func (p *Partition) acknowledged(next int64, took time.Duration) {
