@@ -5,10 +5,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"strings"
 	"sync"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
@@ -149,6 +151,25 @@ func TestLargeInsertIsOneBlock(t *testing.T) {
 	}
 	if parts := count(t, "system.parts WHERE database || '.' || table = '"+table+"'"); parts != 1 {
 		t.Errorf("%d parts, want 1", parts)
+	}
+}
+
+// TestInsertNeedsTheEnd gives the engine data that ends in an error after
+// complete rows.
+func TestInsertNeedsTheEnd(t *testing.T) {
+	table := newTable(t, "(a UInt64) ENGINE = MergeTree ORDER BY a")
+	s, err := engines.clickhouse.lib.open(engines.clickhouse.args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.close()
+	rows := strings.Repeat("1\n", insertChunkBytes)
+	_, err = s.insert("INSERT INTO "+table, "CSV", io.MultiReader(strings.NewReader(rows), iotest.ErrReader(io.ErrUnexpectedEOF)))
+	if !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("got %v, want %v", err, io.ErrUnexpectedEOF)
+	}
+	if got := count(t, table); got != 0 {
+		t.Errorf("data that broke off left %d rows", got)
 	}
 }
 
