@@ -24,6 +24,9 @@ const (
 	// maxPredicateDepth is how deep any(…), all(…) and the like may nest: at one
 	// level the cost is nodes × the longest list of an event.
 	maxPredicateDepth = 1
+	// maxPatterns is how many matches an expression may have: each can cost
+	// microseconds per kilobyte of path.
+	maxPatterns = 8
 )
 
 // functions is the allow-list of built-in functions. What is not here either
@@ -86,9 +89,9 @@ func asFault(err error) *fault {
 // walker refuses what the limits forbid. It visits by hand rather than with
 // ast.Walk, which does not tell the depth of predicates.
 type walker struct {
-	valid func(*ast.IdentifierNode) *fault
-	nodes int
-	err   *fault
+	valid           func(*ast.IdentifierNode) *fault
+	nodes, patterns int
+	err             *fault
 }
 
 func (w *walker) fail(f *fault) {
@@ -155,6 +158,10 @@ func (w *walker) binary(n *ast.BinaryNode, depth int) {
 		w.fail(faultf(n, "a range can be endless: want comparisons such as status >= 400 and status < 500"))
 		return
 	case "matches":
+		if w.patterns++; w.patterns > maxPatterns {
+			w.fail(faultf(n, "more than %d regular expressions: join them with | or use contains", maxPatterns))
+			return
+		}
 		pattern, ok := n.Right.(*ast.StringNode)
 		if !ok {
 			w.fail(faultf(n.Right, "the pattern of matches must be a constant text"))
