@@ -55,12 +55,15 @@ func newAlerting(a *app) *alerting {
 
 // restore gives the manager what its journals hold.
 func (w *alerting) restore(ctx context.Context, incidents *store.Table[alert.IncidentEvent], deliveries *store.Table[alert.Delivery]) error {
+	// All rows of every incident that moved lately: half of an incident's rows do
+	// not make a state.
+	const lately = "incident_id IN (SELECT incident_id FROM audit.incident_log WHERE stored_at >= ?)"
 	since := time.Now().Add(-incidentBack)
-	events, err := incidents.All(ctx, "stored_at >= ? ORDER BY incident_id, seq", since)
+	events, err := incidents.All(ctx, lately+" ORDER BY incident_id, seq", since)
 	if err != nil {
 		return err
 	}
-	tries, err := deliveries.All(ctx, "stored_at >= ? ORDER BY stored_at", since)
+	tries, err := deliveries.All(ctx, lately+" ORDER BY stored_at", since)
 	if err != nil {
 		return err
 	}
@@ -137,6 +140,9 @@ func (w *alerting) look(ctx context.Context) error {
 			return err
 		}
 	}
+	// What lies before the next look's begin never comes again, so only the ids
+	// of this look need to be remembered.
+	clear(w.known)
 	for _, r := range rows {
 		w.known[r.ID] = true
 		if r.StoredAt.After(w.cursor) {

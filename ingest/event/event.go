@@ -220,11 +220,14 @@ func (e *Event) Time() time.Time { return time.UnixMicro(e.TS).UTC() }
 // Complete sets Actor, Credential, ClientNet and, where it is still empty,
 // Outcome from the other fields. Redaction calls it last.
 func (e *Event) Complete() {
-	ip := ""
-	if e.ClientIP.IsValid() {
-		ip = e.ClientIP.String()
+	e.Actor = first(e.Principal, e.ClientID, e.CredentialID, e.TokenFP, e.SessionFP)
+	switch {
+	case e.Actor != "":
+	case e.ClientIP.IsValid():
+		e.Actor = e.ClientIP.String()
+	default:
+		e.Actor = e.ClientHost
 	}
-	e.Actor = first(e.Principal, e.ClientID, e.CredentialID, e.TokenFP, e.SessionFP, ip, e.ClientHost)
 	e.Credential = first(e.TokenFP, e.SessionFP, e.CredentialID, e.ClientID, e.Principal)
 	e.ClientNet = Network(e.ClientIP)
 	if e.Outcome == "" {
