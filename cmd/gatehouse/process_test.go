@@ -10,9 +10,11 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -22,6 +24,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"gatehouse/alert/slack/slackfake"
 	"gatehouse/deploy/embedded"
 	"gatehouse/deploy/kafka"
 	"gatehouse/ingest/stream"
@@ -235,9 +238,10 @@ func produce(t *testing.T, addr string, cfg traffic.Config, each func(sent int))
 	return sent
 }
 
-// Twenty times during a run of 200,000 events the process is killed with -9, at
-// random moments, and started again. Every event that Kafka acknowledged is
-// stored once, and nothing else.
+// Twenty times during a run of 200,000 events with attacks in it the process is
+// killed with -9, at random moments, and started again. Every event that Kafka
+// acknowledged is stored once, and nothing else; every incident is told in Slack
+// once.
 func TestKilledTwentyTimesEveryEventIsStoredOnce(t *testing.T) {
 	if testing.Short() {
 		t.Log("a shorter run: 5 kills")
@@ -250,6 +254,7 @@ func TestKilledTwentyTimesEveryEventIsStoredOnce(t *testing.T) {
 		t.Run(b.name, func(t *testing.T) {
 			addr := b.start(t)
 			c := newChild(t, addr)
+			slack := c.withSlack()
 			c.start()
 			c.ready()
 			seed := uint64(time.Now().UnixNano())
@@ -258,6 +263,7 @@ func TestKilledTwentyTimesEveryEventIsStoredOnce(t *testing.T) {
 			duration := 10 * time.Minute
 			sent := produce(t, addr, traffic.Config{
 				Seed: 11, Start: time.Now().Add(-duration), Duration: duration, Rate: float64(events) / duration.Seconds(),
+				Attacks: traffic.OneOfEach(duration),
 			}, killer.sent)
 			c.wait("every event to be stored", func() bool {
 				got, ok := c.query("SELECT count() >= " + fmt.Sprint(sent) + " FROM audit.events")
@@ -267,11 +273,55 @@ func TestKilledTwentyTimesEveryEventIsStoredOnce(t *testing.T) {
 			c.start()
 			c.ready()
 			checkOnce(t, c, sent)
+			checkTold(t, c, slack)
 			if killer.left > 0 {
 				t.Errorf("only %d of %d kills happened", kills-killer.left, kills)
 			}
 			t.Logf("%d kills, %d events", kills, sent)
 		})
+	}
+}
+
+// withSlack gives the child a Slack that outlives it.
+func (c *child) withSlack() *slackfake.Server {
+	fake := slackfake.New(slackfake.Config{Burst: 5})
+	web := httptest.NewServer(fake)
+	c.t.Cleanup(web.Close)
+	c.t.Setenv("GATEHOUSE_SLACK_TOKEN", slackfake.DefaultToken)
+	c.text += fmt.Sprintf("slack: {channel: %s, api_url: %q}\n", slackfake.DefaultChannel, slackfake.APIURL(strings.TrimPrefix(web.URL, "http://")))
+	c.configure(fmt.Sprintf("clickhouse: {listen: %q}\n", c.sql))
+	return fake
+}
+
+var incidentID = regexp.MustCompile(`INC-[0-9A-Z]{10}`)
+
+// checkTold waits until every incident has its message and wants exactly one.
+func checkTold(t *testing.T, c *child, slack *slackfake.Server) {
+	t.Helper()
+	c.wait("every incident to be told", func() bool {
+		got, ok := c.query(`SELECT count() FROM (SELECT incident_id FROM audit.incident_log GROUP BY incident_id)
+WHERE incident_id NOT IN (SELECT incident_id FROM audit.deliveries WHERE kind = 'root' AND status IN ('accepted', 'adopted'))`)
+		return ok && got == "0"
+	})
+	roots := map[string]int{}
+	for _, m := range slack.Messages() {
+		if m.Thread == "" {
+			roots[incidentID.FindString(string(m.Blocks))]++
+		}
+	}
+	got, _ := c.query("SELECT DISTINCT incident_id FROM audit.incident_log ORDER BY incident_id FORMAT TSV")
+	incidents := strings.Fields(got)
+	if len(incidents) < 3 {
+		t.Errorf("incidents %v: want the attacks' at least", incidents)
+	}
+	for _, id := range incidents {
+		if roots[id] != 1 {
+			t.Errorf("incident %s has %d messages: want 1", id, roots[id])
+		}
+		delete(roots, id)
+	}
+	if len(roots) > 0 {
+		t.Errorf("messages about no incident: %v", roots)
 	}
 }
 
