@@ -111,3 +111,38 @@ func TestManualExample(t *testing.T) {
 		t.Errorf("the manual's transcript (-says +does):\n%s", diff)
 	}
 }
+
+// The engine's own behaviour, told in transcripts with a rule before them.
+func TestEngineTranscripts(t *testing.T) {
+	names, err := filepath.Glob("testdata/transcripts/*.txt")
+	if err != nil || len(names) == 0 {
+		t.Fatalf("no transcripts: %v", err)
+	}
+	for _, name := range names {
+		t.Run(strings.TrimSuffix(filepath.Base(name), ".txt"), func(t *testing.T) {
+			data, err := os.ReadFile(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			head, want, ok := strings.Cut(string(data), "\n====\n")
+			if !ok {
+				t.Fatal("no line ==== between rule and transcript")
+			}
+			rule, err := rules.Parse(name, []byte(head))
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := RunTranscript(rule, want)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if *rewrite {
+				if err := os.WriteFile(name, []byte(head+"\n====\n"+got), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			} else if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("transcript differs (-says +does); -rewrite regenerates it:\n%s", diff)
+			}
+		})
+	}
+}

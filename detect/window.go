@@ -17,7 +17,8 @@ type windowState struct {
 	room     room
 	values   rules.Values
 	plan     plan
-	watched  int64 // µs: the first event that matched
+	watched  int64 // µs: since when the rule has watched without a long break
+	seen     int64 // µs: the last event that matched
 	watching bool
 	counters RuleStats
 }
@@ -135,14 +136,16 @@ func (s *windowState) observe(in *input) *Finding {
 		return nil
 	}
 	s.counters.Matched++
-	if !s.watching || in.ev.TS < s.watched {
-		s.watching, s.watched = true, in.ev.TS
-	}
+	s.watch(in.ev.TS)
 	key := groupKey(in, s.rule.GroupBy, s.engine.cfg.Seed)
 	t, fresh := s.entities.get(key)
+	if !fresh && ahead(t.newestTS, in.ev.TS, maxApart+s.length) { // it was taken along by a bad clock
+		s.forget(t)
+		fresh = true
+	}
 	if fresh {
+		*t = entity{since: in.ev.TS}
 		t.init(&s.plan, &s.room)
-		t.since = in.ev.TS
 	}
 	b := floor(in.ev.TS, s.step) / s.step
 	if !t.reach(b, s) {
@@ -157,6 +160,17 @@ func (s *windowState) observe(in *input) *Finding {
 		t.evidence.add(in, t.start(s.step))
 	}
 	return s.decide(t, in)
+}
+
+// longBreak is after how long without events a rule begins to watch anew; it
+// also keeps a first event with a clock years behind from making it look old.
+const longBreak = 7 * 24 * hour
+
+func (s *windowState) watch(ts int64) {
+	if !s.watching || ts < s.watched || ahead(ts, s.seen, longBreak) {
+		s.watching, s.watched = true, ts
+	}
+	s.seen = ts
 }
 
 // groupKey hashes the values of the fields together.
