@@ -37,8 +37,14 @@ type Broker struct {
 	cluster string
 	certs   certificates
 
+	process *process
+}
+
+// process is one life of the broker.
+type process struct {
 	cmd    *exec.Cmd
-	exited chan error
+	exited chan struct{}
+	err    error // how it ended, once exited is closed
 }
 
 // ports of the listeners.
@@ -101,10 +107,10 @@ func (b *Broker) ClientFiles() (cert, key string) { return b.certs.clientCert, b
 
 // Kill ends the broker with SIGKILL.
 func (b *Broker) Kill() error {
-	if err := b.cmd.Process.Kill(); err != nil {
+	if err := b.process.cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return fmt.Errorf("kill kafka: %w", err)
 	}
-	<-b.exited
+	<-b.process.exited
 	return nil
 }
 
@@ -114,16 +120,13 @@ func (b *Broker) Restart(ctx context.Context) error { return b.start(ctx) }
 
 // Stop ends the broker: SIGTERM, and SIGKILL if that takes too long.
 func (b *Broker) Stop() error {
-	if err := b.cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		if errors.Is(err, os.ErrProcessDone) {
-			return nil
-		}
+	if err := b.process.cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return fmt.Errorf("stop kafka: %w", err)
 	}
 	patience := time.NewTimer(stopTimeout)
 	defer patience.Stop()
 	select {
-	case <-b.exited:
+	case <-b.process.exited:
 		return nil
 	case <-patience.C:
 		return b.Kill()
@@ -156,18 +159,19 @@ func (b *Broker) start(ctx context.Context) error {
 	}
 	defer out.Close()
 	// Not bound to ctx: the broker outlives the start.
-	b.cmd = exec.Command("java", "-Xms128m", "-Xmx384m", "-XX:+UseSerialGC", "-XX:ActiveProcessorCount=2", "-XX:-UsePerfData",
+	cmd := exec.Command("java", "-Xms128m", "-Xmx384m", "-XX:+UseSerialGC", "-XX:ActiveProcessorCount=2", "-XX:-UsePerfData",
 		"-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-cp", filepath.Join(b.libs, "*"), "kafka.Kafka", b.properties())
-	b.cmd.Stdout, b.cmd.Stderr = out, out
-	b.cmd.SysProcAttr = processAttributes()
-	if err := b.cmd.Start(); err != nil {
+	cmd.Stdout, cmd.Stderr = out, out
+	cmd.SysProcAttr = processAttributes()
+	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("start kafka: %w", err)
 	}
-	b.exited = make(chan error, 1)
+	p := &process{cmd: cmd, exited: make(chan struct{})}
 	go func() {
-		b.exited <- b.cmd.Wait()
-		close(b.exited)
+		p.err = cmd.Wait()
+		close(p.exited)
 	}()
+	b.process = p
 	return b.awaitReady(ctx)
 }
 
@@ -183,8 +187,8 @@ func (b *Broker) awaitReady(ctx context.Context) error {
 			return nil
 		}
 		select {
-		case exit := <-b.exited:
-			return fmt.Errorf("start kafka: it ended (%v):\n%s", exit, b.logTail())
+		case <-b.process.exited:
+			return fmt.Errorf("start kafka: it ended (%v):\n%s", b.process.err, b.logTail())
 		case <-ctx.Done():
 			return errors.Join(fmt.Errorf("start kafka: not ready: %w; last answer: %w:\n%s", ctx.Err(), err, b.logTail()), b.Kill())
 		case <-tick.C:

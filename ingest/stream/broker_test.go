@@ -2,14 +2,11 @@ package stream
 
 import (
 	"context"
-	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/segmentio/kafka-go"
 
 	real "gatehouse/deploy/kafka"
 )
@@ -37,63 +34,6 @@ func TestSurvivesBrokerKill(t *testing.T) {
 		return err == nil && d.Topics[0].Err == nil && d.Topics[0].Partitions[0].Lag == 0 && d.Topics[0].Partitions[1].Lag == 0
 	})
 	r.stop()
-}
-
-// A member that was thrown out of the group learns it from its heartbeats, whose
-// error code kafka-go hides in the throttle time, and joins again.
-func TestHeartbeatSeesExpulsion(t *testing.T) {
-	onEach(t, func(t *testing.T, k *cluster) {
-		k.withTopic(1)
-		owned := make(chan *Partition, 1)
-		r := k.consume(k.cfg, func(ctx context.Context, p *Partition) error {
-			owned <- p
-			<-ctx.Done()
-			return nil
-		})
-		first := take(t, "the partition", owned)
-		res, err := k.admin.link.client.LeaveGroup(t.Context(), &kafka.LeaveGroupRequest{
-			GroupID: k.cfg.Group, Members: []kafka.LeaveGroupRequestMember{{ID: first.generation.memberID}},
-		})
-		if err != nil || res.Members[0].Error != nil {
-			t.Fatal(err, res)
-		}
-		second := take(t, "the partition again", owned)
-		if err := context.Cause(first.generation.ctx); !errors.Is(err, errFenced) {
-			t.Errorf("first generation ended by %v: want errFenced", err)
-		}
-		if second.generation.memberID == first.generation.memberID {
-			t.Error("joined again with the member id that was thrown out")
-		}
-		r.stop()
-	})
-}
-
-// A static member that restarts has its partition back in the same generation,
-// long before its session would end; the process that it replaces learns that it
-// is fenced, and Run says whose fault that is.
-func TestStaticMemberReplaces(t *testing.T) {
-	k := newCluster(t, requireBroker(t).Addr()).withTopic(1)
-	k.cfg.InstanceID = "one"
-	owned := make(chan *Partition, 1)
-	hold := func(ctx context.Context, p *Partition) error {
-		owned <- p
-		<-ctx.Done()
-		return nil
-	}
-	old := k.consume(k.cfg, hold)
-	first := take(t, "the partition", owned)
-	successor := k.consume(k.cfg, hold)
-	second := take(t, "the partition in the successor", owned)
-	if first.generation.generation != second.generation.generation {
-		t.Errorf("generation went from %d to %d: want no rebalance", first.generation.generation, second.generation.generation)
-	}
-	if err := first.Commit(t.Context(), 1, ""); !errors.Is(err, ErrNotOwned) {
-		t.Errorf("commit of the old process: %v: want ErrNotOwned", err)
-	}
-	if err := take(t, "the old process to end", old.done); !errors.Is(err, codeFencedInstance) || !strings.Contains(err.Error(), "kafka.instance_id") {
-		t.Errorf("old process ended with %v: want fenced, and what to change", err)
-	}
-	successor.stop()
 }
 
 // secure is a Config for the listener with TLS and SASL.

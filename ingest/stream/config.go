@@ -18,6 +18,8 @@ const (
 	DefaultFetchMaxBytes   = 1 << 20
 	DefaultMaxDecompressed = 32 << 20
 
+	minFetchBytes     = 1 << 10
+	maxFetchBytes     = 256 << 20
 	minSessionTimeout = time.Second
 	dialTimeout       = 5 * time.Second
 	requestTimeout    = 15 * time.Second
@@ -124,8 +126,6 @@ func (cfg Config) validateConsumer() error {
 		return fmt.Errorf("check kafka.session_timeout: %v: want at least %v", cfg.SessionTimeout, minSessionTimeout)
 	case cfg.DrainTimeout < 0:
 		return fmt.Errorf("check kafka.drain_timeout: %v: want a positive duration", cfg.DrainTimeout)
-	case cfg.FetchMaxBytes < 1024:
-		return fmt.Errorf("check kafka.fetch_max_bytes: %d: want at least 1024", cfg.FetchMaxBytes)
 	}
 	for i, topic := range cfg.Topics {
 		if topic == "" {
@@ -144,6 +144,9 @@ func (cfg Config) validateConnection() error {
 		if host, port, err := net.SplitHostPort(addr); err != nil || host == "" || port == "" {
 			return fmt.Errorf("check kafka.brokers: %q: want host:port such as kafka-1:9092", addr)
 		}
+	}
+	if cfg.FetchMaxBytes < minFetchBytes || cfg.FetchMaxBytes > maxFetchBytes {
+		return fmt.Errorf("check kafka.fetch_max_bytes: %d: want %d to %d", cfg.FetchMaxBytes, minFetchBytes, maxFetchBytes)
 	}
 	if cfg.MaxDecompressed < 1<<20 {
 		return fmt.Errorf("check kafka.max_decompressed: %d: want at least %d", cfg.MaxDecompressed, 1<<20)

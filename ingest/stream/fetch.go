@@ -23,6 +23,7 @@ type fetcher struct {
 	link      *link
 	topic     string
 	partition int32
+	usual     int // records that the last fetch brought
 }
 
 // fetched is what one fetch brought.
@@ -46,7 +47,7 @@ func (f *fetcher) fetch(ctx context.Context, position int64) (fetched, error) {
 		return fetched{next: position, end: part.LastStableOffset}, nil
 	}
 	filter := newFilter(part.AbortedTransactions)
-	got := fetched{next: position, end: part.LastStableOffset}
+	got := fetched{next: position, end: part.LastStableOffset, records: make([]Record, 0, f.usual+f.usual/8)}
 	var memory arena
 	for _, batch := range stream.Records {
 		if err := got.take(batch, filter, position, &memory); err != nil {
@@ -54,6 +55,7 @@ func (f *fetcher) fetch(ctx context.Context, position int64) (fetched, error) {
 		}
 	}
 	if got.next > position {
+		f.usual = len(got.records)
 		return got, nil
 	}
 	// Batches that compaction emptied hold no record to go on from, and kafka-go

@@ -207,7 +207,9 @@ func (g *generation) compareTopics(ctx context.Context) {
 			// Deleted, or between two leaders; fetching reports it.
 		case is.id != was.id && len(was.partitions) > 0:
 			g.fence(fmt.Errorf("%w: %s (id %s, now %s)", errRecreated, name, was.id, is.id))
-		case len(is.partitions) != len(was.partitions) && g.leader:
+		case len(is.partitions) != len(was.partitions):
+			// Every member looks: a static leader that restarted is leader in nobody's
+			// eyes until the next rebalance.
 			g.end(fmt.Errorf("%w: %s has %d, had %d", errNewShape, name, len(is.partitions), len(was.partitions)))
 		}
 	}

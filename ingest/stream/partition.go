@@ -152,6 +152,10 @@ func (p *Partition) Next(ctx context.Context) (records []Record, next int64, err
 		case ctx.Err() != nil:
 			return nil, position, ctx.Err()
 		}
+		if retry.wait == 0 { // the first of a row; a long outage is not worth a line a second
+			p.consumer.link.cfg.Log.WarnContext(ctx, "fetch failed",
+				"topic", p.topic, "partition", p.partition, "offset", position, "error", err)
+		}
 		if err = p.recover(ctx, position, err); err != nil {
 			return nil, position, err
 		}
@@ -188,8 +192,6 @@ func (p *Partition) recover(ctx context.Context, position int64, err error) erro
 	if !passing(err) {
 		return fmt.Errorf("fetch %s/%d at offset %d: %w", p.topic, p.partition, position, err)
 	}
-	p.consumer.link.cfg.Log.WarnContext(ctx, "fetch failed, trying again",
-		"topic", p.topic, "partition", p.partition, "offset", position, "error", err)
 	if errors.Is(err, codeUnknownTopic) || errors.Is(err, codeNotLeader) {
 		p.generation.compareTopics(ctx)
 	}
