@@ -291,12 +291,12 @@ const (
 )
 
 // Markers of each class, in lower case, looked for in this order: bots and
-// tools often carry "Mozilla" too.
+// tools often carry "Mozilla" too. Not just "bot": there are CUBOT phones.
 var uaMarkers = []struct {
 	class   string
 	markers []string
 }{
-	{uaBot, []string{"bot", "crawl", "spider", "slurp", "monitor", "pingdom", "uptime", "healthcheck", "kube-probe"}},
+	{uaBot, []string{"bot/", "bot;", "bot-", "robot", "crawl", "spider", "slurp", "monitor", "pingdom", "uptime", "healthcheck", "kube-probe"}},
 	{uaTool, []string{
 		"curl", "wget", "python", "go-http-client", "java/", "apache-httpclient", "libwww", "httpie", "aiohttp", "httpx",
 		"node-fetch", "axios", "postman", "insomnia", "ruby", "perl", "php", "powershell", "guzzle", "rest-client", "sqlmap", "nikto",

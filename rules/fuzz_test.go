@@ -184,6 +184,7 @@ func TestUAClass(t *testing.T) {
 		"Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)":                                          "bot",
 		"curl/8.10.1": "tool", "python-requests/2.32.3": "tool", "Go-http-client/2.0": "tool", "PostmanRuntime/7.43": "tool",
 		"ShopApp/7.14.0 (Android 15; Pixel 9) okhttp/4.12.0": "mobile", "Dyson": "other",
+		"Mozilla/5.0 (Linux; Android 10; CUBOT NOTE 20) AppleWebKit/537.36 Chrome/141.0 Mobile Safari/537.36": "mobile",
 	} {
 		ev := event.Event{UserAgent: ua}
 		if got := uaClass(&ev); got != want {

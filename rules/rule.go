@@ -107,7 +107,7 @@ type Rule struct {
 
 	When     Predicate
 	GroupBy  []*Field
-	Peers    []*Field // whom an entity is compared with; a prefix of meaning, not of order
+	Peers    []*Field // entities that agree in these fields are peers; nil = none
 	Window   time.Duration
 	Learn    time.Duration // how long the rule watches before warm is true
 	Measures []Measure
