@@ -27,6 +27,8 @@ func readSettings() clickhouse.Settings {
 		"max_result_rows":      MaxResultRows,
 		"result_overflow_mode": "throw",
 		"max_memory_usage":     MaxQueryMemory,
+
+		"output_format_json_escape_forward_slashes": 0,
 	}
 }
 

@@ -397,11 +397,11 @@ func (a *app) greet() {
 	if a.engines == nil {
 		return
 	}
-	url := a.clickhouseURL()
-	con.printf("\nSend a line:  %s\n", `echo '203.0.113.9 - ana [`+time.Now().Format("02/Jan/2006:15:04:05 -0700")+`] "GET /v1/orders/17 HTTP/1.1" 200 512 "-" "curl/8.5"' | gatehouse ship --gateway clf`)
-	con.printf("Query:        gatehouse query \"SELECT ts, actor, method, path, status FROM audit.events ORDER BY ts DESC LIMIT 10\"\n")
-	con.printf("       or:    curl '%s' --data 'SELECT count() FROM audit.events'\n", url)
-	con.printf("Watch:        gatehouse query \"SELECT at, severity, rule, reason FROM audit.findings ORDER BY at DESC LIMIT 10\"\n")
+	line := `203.0.113.9 - ana [` + time.Now().Format("02/Jan/2006:15:04:05 -0700") + `] "GET /v1/orders/17 HTTP/1.1" 200 512 "-" "curl/8.5"`
+	con.printf("\nSend a line:  echo '%s' | %s ship --gateway clf\n", line, self())
+	con.printf("Query:        %s query \"SELECT ts, actor, method, path, status FROM audit.events ORDER BY ts DESC LIMIT 10\"\n", self())
+	con.printf("       or:    curl '%s' --data 'SELECT count() FROM audit.events'\n", a.clickhouseURL())
+	con.printf("Watch:        %s query \"SELECT at, severity, rule, reason FROM audit.findings ORDER BY at DESC LIMIT 10\"\n", self())
 	if token, err := a.cfg.Slack.token(); err == nil && token.IsZero() {
 		con.printf("Incidents are stored and printed here: there is no Slack token (see gatehouse doctor).\n")
 	}

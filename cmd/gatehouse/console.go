@@ -62,11 +62,11 @@ const (
 )
 
 func (con *console) progress() *progress {
-	p := &progress{con: con, every: progressPlain}
 	if con.errIsTerm {
-		p.every = progressTerminal
+		return &progress{con: con, every: progressTerminal}
 	}
-	return p
+	// The first plain line comes when the work turns out to take long.
+	return &progress{con: con, every: progressPlain, last: time.Now()}
 }
 
 // show says how far things are, if it is time to.
@@ -151,4 +151,13 @@ func safeText(s string) string {
 		}
 		return r
 	}, s)
+}
+
+// self is how the person started this program, for the commands that it prints.
+func self() string {
+	exe, err := os.Executable()
+	if err == nil && strings.Contains(exe, "go-build") {
+		return "go run ./cmd/gatehouse"
+	}
+	return "gatehouse"
 }

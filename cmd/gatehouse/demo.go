@@ -335,7 +335,7 @@ WHERE outcome IN ('auth_failed', 'forbidden', 'client_error') GROUP BY actor ORD
 func (d *demo) showQueries(ctx context.Context) error {
 	d.con.printf("\n%s\n", d.con.style(bold, "Ask the audit log:"))
 	for _, q := range d.demoQueries() {
-		d.con.printf("\n%s\n  gatehouse query --data-dir %s \"%s\"\n\n", q[0], d.app.cfg.DataDir, q[1])
+		d.con.printf("\n%s\n  %s query --data-dir %s \"%s\"\n\n", q[0], self(), d.app.cfg.DataDir, q[1])
 		res, err := d.app.db.Query(ctx, q[1], 10)
 		if err != nil {
 			return fmt.Errorf("run a query of the demo: %w", err)

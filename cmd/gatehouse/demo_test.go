@@ -53,7 +53,7 @@ func checkPrinted(t *testing.T, out string) {
 	}
 	for _, want := range []string{
 		"One credential used from several networks", "walks through many objects", "asks for many endpoints that refuse it",
-		"Do first", "INC-", "SQL that selects this evidence again", "gatehouse query --data-dir ",
+		"Do first", "INC-", "SQL that selects this evidence again", " query --data-dir ",
 	} {
 		if !strings.Contains(out, want) {
 			t.Errorf("the output does not say %q", want)
