@@ -26,6 +26,7 @@ var readerLimits = []param{
 	{"max_result_bytes", strconv.Itoa(readerMaxResultBytes)},
 	{"result_overflow_mode", "throw"},
 	{"max_ast_elements", "50000"},
+	{"max_threads", "2"},
 	{"allow_introspection_functions", "0"},
 	{"readonly", "1"},
 }
@@ -35,7 +36,7 @@ var readerLimits = []param{
 // format_schema and format_template_row do.
 var readerMay = map[string]bool{
 	"session_timezone": true, "date_time_input_format": true, "date_time_output_format": true, "extremes": true,
-	"join_use_nulls": true, "max_block_size": true, "max_threads": true, "final": true, "limit": true, "offset": true,
+	"join_use_nulls": true, "max_block_size": true, "final": true, "limit": true, "offset": true,
 	"cast_keep_nullable": true, "output_format_write_statistics": true, "format_csv_delimiter": true,
 	"format_csv_null_representation": true, "format_tsv_null_representation": true,
 }
