@@ -336,6 +336,33 @@ func TestExplainsRefusals(t *testing.T) {
 	})
 }
 
+// A description has what doctor shows; a topic that exists is left as it is.
+func TestDescribes(t *testing.T) {
+	onEach(t, func(t *testing.T, k *cluster) {
+		d, err := k.admin.Describe(t.Context())
+		if err != nil || len(d.Topics) != 1 || !errors.Is(d.Topics[0].Err, codeUnknownTopic) {
+			t.Fatalf("without a topic: %+v, %v", d, err)
+		}
+		k.withTopic(2).withTopic(5)
+		k.write(1, 0, 10)
+		k.onPartition(func(ctx context.Context, p *Partition) error {
+			if p.ID() != 1 {
+				<-ctx.Done()
+				return nil
+			}
+			return p.Commit(ctx, 4, "here")
+		})
+		if d, err = k.admin.Describe(t.Context()); err != nil || d.Cluster == "" || len(d.Brokers) != 1 || d.Brokers[0].Addr != k.cfg.Brokers[0] {
+			t.Fatalf("got %+v, %v", d, err)
+		}
+		leader := d.Brokers[0].ID
+		want := []PartitionState{{ID: 0, Leader: leader, Committed: -1}, {ID: 1, Leader: leader, End: 10, Committed: 4, Metadata: "here", Lag: 6}}
+		if diff := cmp.Diff(want, d.Topics[0].Partitions); diff != "" {
+			t.Errorf("partitions differ (-want +got):\n%s", diff)
+		}
+	})
+}
+
 // The handler's error ends Run and is returned; other handlers are drained.
 func TestReturnsHandlerError(t *testing.T) {
 	onEach(t, func(t *testing.T, k *cluster) {

@@ -121,7 +121,7 @@ func open(cfg Config) (*link, error) {
 	if l.sasl, err = cfg.SASL.mechanism(); err != nil {
 		return nil, err
 	}
-	l.transport = l.newTransport()
+	l.transport = l.newTransport(nil)
 	l.client = &kafka.Client{Addr: l.addr, Transport: l.transport, Timeout: clientTimeout}
 	return l, nil
 }
@@ -133,13 +133,16 @@ const clientTimeout = 5 * time.Minute
 // metadataTTL is how long kafka-go routes by what it knew of the cluster.
 const metadataTTL = time.Second
 
-func (l *link) newTransport() *kafka.Transport {
+// newTransport makes a pool of connections that knows the named topics; nil are
+// all.
+func (l *link) newTransport(topics []string) *kafka.Transport {
 	return &kafka.Transport{
-		ClientID:    l.cfg.ClientID,
-		DialTimeout: dialTimeout,
-		MetadataTTL: metadataTTL,
-		TLS:         l.tls,
-		SASL:        l.sasl,
+		ClientID:       l.cfg.ClientID,
+		DialTimeout:    dialTimeout,
+		MetadataTTL:    metadataTTL,
+		MetadataTopics: topics,
+		TLS:            l.tls,
+		SASL:           l.sasl,
 	}
 }
 

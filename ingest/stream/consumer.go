@@ -45,6 +45,9 @@ func NewConsumer(cfg Config) (*Consumer, error) {
 	if err != nil {
 		return nil, err
 	}
+	// kafka-go asks for the metadata of these every second, and of a large cluster's
+	// thousand topics otherwise.
+	l.transport.MetadataTopics = l.cfg.Topics
 	m, err := newMetrics(cfg.Metrics)
 	if err != nil {
 		return nil, fmt.Errorf("register stream metrics: %w", err)

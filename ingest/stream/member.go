@@ -39,7 +39,7 @@ type assignment struct {
 }
 
 func newMember(l *link) *member {
-	t := l.newTransport()
+	t := l.newTransport([]string{}) // heartbeats need to know of no topic
 	return &member{link: l, beats: &kafka.Client{Transport: t}, beatTransport: t}
 }
 

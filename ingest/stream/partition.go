@@ -84,13 +84,14 @@ func (l *link) bounds(ctx context.Context, topic string, partition int32) (first
 	if err != nil {
 		return 0, 0, fmt.Errorf("list offsets of %s/%d: %w", topic, partition, err)
 	}
-	for _, p := range res.Topics[topic] {
-		if p.Error != nil {
-			return 0, 0, fmt.Errorf("list offsets of %s/%d: %w", topic, partition, p.Error)
-		}
-		return p.FirstOffset, p.LastOffset, nil
+	found := res.Topics[topic]
+	if len(found) != 1 {
+		return 0, 0, fmt.Errorf("list offsets of %s/%d: %w", topic, partition, errAnswer)
 	}
-	return 0, 0, fmt.Errorf("list offsets of %s/%d: %w", topic, partition, codeUnknownTopic)
+	if found[0].Error != nil {
+		return 0, 0, fmt.Errorf("list offsets of %s/%d: %w", topic, partition, found[0].Error)
+	}
+	return found[0].FirstOffset, found[0].LastOffset, nil
 }
 
 // Topic is the name of the partition's topic.
@@ -265,10 +266,11 @@ func (p *Partition) commit(ctx context.Context, next int64, metadata string) err
 	if err != nil {
 		return err
 	}
-	for _, answer := range res.Topics[p.topic] {
-		return answer.Error
+	answer := res.Topics[p.topic]
+	if len(answer) != 1 {
+		return errAnswer
 	}
-	return errAnswer
+	return answer[0].Error
 }
 
 // judgeCommit returns nil if the commit was surely not stored and may be sent
