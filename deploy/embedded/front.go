@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"strconv"
 	"sync"
+	"time"
 )
 
 // Exception codes of the engine that the front raises or treats by itself.
@@ -52,12 +53,14 @@ type front struct {
 	log   *slog.Logger
 	slots map[role]chan struct{}
 	mux   *http.ServeMux
+	// timeout is how long a client may take to read one piece of an answer.
+	timeout time.Duration
 	// running counts requests, each of which may hold an engine session.
 	running sync.WaitGroup
 }
 
 func newFront(c *sqlEngine, log *slog.Logger) *front {
-	f := &front{c: c, log: log, mux: http.NewServeMux(), slots: map[role]chan struct{}{
+	f := &front{c: c, log: log, mux: http.NewServeMux(), timeout: writeTimeout, slots: map[role]chan struct{}{
 		roleRead:  make(chan struct{}, maxReaders),
 		roleWrite: make(chan struct{}, maxWriters),
 	}}
@@ -73,6 +76,10 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !fromThisMachine(r) {
 		http.Error(w, "refused: this server answers only requests for localhost, 127.0.0.1 or [::1] that do not come from a web page", http.StatusForbidden)
 		return
+	}
+	// A reused connection still has the deadline of its last answer.
+	if err := http.NewResponseController(w).SetWriteDeadline(time.Time{}); err != nil {
+		f.log.Debug("write deadline not cleared", "err", err)
 	}
 	f.mux.ServeHTTP(w, r)
 }
@@ -105,7 +112,7 @@ func (f *front) handle(w http.ResponseWriter, r *http.Request) {
 	defer f.running.Done()
 	req, err := f.parse(r)
 	reply := newReply(w, req)
-	reply.engine = f.c
+	reply.engine, reply.timeout = f.c, f.timeout
 	if err == nil {
 		err = f.run(r.Context(), req, reply)
 	}

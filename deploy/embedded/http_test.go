@@ -7,8 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strconv"
 	"strings"
 	"testing"
@@ -224,6 +226,32 @@ func TestGzip(t *testing.T) {
 	plain, err := io.ReadAll(unzip)
 	if diff := cmp.Diff("3\n", string(plain)); diff != "" || err != nil {
 		t.Errorf("%s (%v)", diff, err)
+	}
+}
+
+// TestDeadlineEndsWithTheAnswer runs a statement that takes longer than a write
+// may, on a connection that has already answered one.
+func TestDeadlineEndsWithTheAnswer(t *testing.T) {
+	table := newTable(t, "(a UInt8) ENGINE = MergeTree ORDER BY a")
+	f := newFront(engines.clickhouse, slog.New(slog.DiscardHandler))
+	f.timeout = time.Second
+	server := httptest.NewServer(f)
+	defer server.Close()
+	for _, sql := range []string{"SELECT 1", "INSERT INTO " + table + " SELECT sleep(1.5)", "SELECT 2"} {
+		req, err := http.NewRequest("POST", server.URL, strings.NewReader(sql))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.SetBasicAuth(engines.ClickHouse().WriteUser, engines.ClickHouse().WritePassword)
+		resp, err := server.Client().Do(req)
+		if err != nil {
+			t.Fatalf("%s: %v", sql, err)
+		}
+		io.Copy(io.Discard, resp.Body)
+		resp.Body.Close()
+		if resp.StatusCode != http.StatusOK {
+			t.Errorf("%s: status %d", sql, resp.StatusCode)
+		}
 	}
 }
 

@@ -26,6 +26,7 @@ type reply struct {
 	prefix  []byte // goes before each Native block
 	tag     string // marks an exception in a stream that has begun
 	started bool
+	timeout time.Duration // for each write
 }
 
 func newReply(w http.ResponseWriter, req *request) *reply {
@@ -77,9 +78,8 @@ func (r *reply) chunk(data []byte) error {
 // write sends bytes as they are, but for the compression asked for.
 func (r *reply) write(data []byte) error {
 	r.start()
-	// A client that stops reading must not hold its engine session for ever.
-	if err := http.NewResponseController(r.w).SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
-		return fmt.Errorf("write response: %w", err)
+	if err := r.extend(); err != nil {
+		return err
 	}
 	if _, err := r.out.Write(data); err != nil {
 		return fmt.Errorf("write response: %w", err)
@@ -92,6 +92,15 @@ func (r *reply) write(data []byte) error {
 
 // writeTimeout is how long a client may take to read one piece of a result.
 const writeTimeout = 60 * time.Second
+
+// extend gives the client time for the next piece: one that stops reading must
+// not hold its engine session for ever.
+func (r *reply) extend() error {
+	if err := http.NewResponseController(r.w).SetWriteDeadline(time.Now().Add(r.timeout)); err != nil {
+		return fmt.Errorf("write response: %w", err)
+	}
+	return nil
+}
 
 // maxHeldBytes bounds a result that is held back until its statement ends.
 const maxHeldBytes = 64 << 20
@@ -107,6 +116,8 @@ func (r *reply) summary(p progress) {
 // text before the first output and as a marked block after it. It returns err
 // if it is worth a log line.
 func (r *reply) finish(err error) error {
+	// The connection may carry the deadline of an earlier write.
+	err = errors.Join(err, r.extend())
 	switch {
 	case err == nil:
 		return errors.Join(r.close(), r.release())
