@@ -77,10 +77,6 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "refused: this server answers only requests for localhost, 127.0.0.1 or [::1] that do not come from a web page", http.StatusForbidden)
 		return
 	}
-	// A reused connection still has the deadline of its last answer.
-	if err := http.NewResponseController(w).SetWriteDeadline(time.Time{}); err != nil {
-		f.log.Debug("write deadline not cleared", "err", err)
-	}
 	f.mux.ServeHTTP(w, r)
 }
 

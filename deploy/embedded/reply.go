@@ -116,7 +116,7 @@ func (r *reply) summary(p progress) {
 // text before the first output and as a marked block after it. It returns err
 // if it is worth a log line.
 func (r *reply) finish(err error) error {
-	// The connection may carry the deadline of an earlier write.
+	// The last piece may have gone out long ago.
 	err = errors.Join(err, r.extend())
 	switch {
 	case err == nil:
