@@ -224,7 +224,7 @@ func TestGap(t *testing.T) {
 
 // A source that speaks a few times a day is slow, not wrong.
 func TestSparseStream(t *testing.T) {
-	e := NewEngine(EngineConfig{Rules: catalogue(t)})
+	e := NewEngine(EngineConfig{Rules: parse(t, probing)})
 	for i := range int64(60) {
 		observe(e, hit("a", t0+i*9*hour, 1, 0, i))
 	}

@@ -10,6 +10,7 @@ const subBuckets = 10
 type valueSet struct {
 	slots []slot
 	used  int               // slots taken, by live and by expired values
+	full  int64             // newest sub-bucket + 1 when there was no room last
 	live  [subBuckets]int32 // counted values by their last sub-bucket
 }
 
@@ -98,6 +99,9 @@ func (s *valueSet) makeRoom(newest int64, limit int, r *room) bool {
 	if s.used < limit && 4*(s.used+1) <= 3*len(s.slots) {
 		return true
 	}
+	if s.full == newest+1 { // nothing can have expired since
+		return false
+	}
 	alive := 0
 	for _, sl := range s.slots {
 		if sl.key != 0 && sl.mark>>markBits > newest-subBuckets {
@@ -105,6 +109,7 @@ func (s *valueSet) makeRoom(newest int64, limit int, r *room) bool {
 		}
 	}
 	if alive >= limit {
+		s.full = newest + 1
 		return false
 	}
 	size := firstSlots
@@ -112,6 +117,7 @@ func (s *valueSet) makeRoom(newest int64, limit int, r *room) bool {
 		size *= 2
 	}
 	if r.slots-len(s.slots)+size > r.max {
+		s.full = newest + 1
 		return false
 	}
 	r.slots += size - len(s.slots)
