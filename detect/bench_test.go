@@ -61,7 +61,7 @@ func BenchmarkEngine(b *testing.B) {
 }
 
 // BenchmarkEntity is the memory of what the whole catalogue remembers of one
-// caller, in bytes per caller: five rules and a few values each.
+// caller, in bytes per caller: all rules and a few values each.
 func BenchmarkEntity(b *testing.B) {
 	const actors = 50_000
 	events := benchEvents(200_000, actors)
