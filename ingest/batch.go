@@ -32,6 +32,7 @@ type filler struct {
 	src     Source
 	batches chan *filling // unbuffered: one batch is stored while one fills
 	fetched chan fetched
+	last    int // events of the batch before: how much room the next one gets
 }
 
 type fetched struct {
@@ -61,18 +62,25 @@ func (f *filler) run(ctx context.Context) error {
 				return got.err
 			}
 			if b == nil || b.records == 0 {
-				b, due = &filling{}, len(got.records) == 0
+				b, due = f.open(), len(got.records) == 0
 				age.Reset(f.in.cfg.FlushInterval)
 			}
 			f.in.fill(b, f.src.Range(0, 0), got)
 		case out <- b:
-			b = nil
+			f.last, b = len(b.events), nil
 		case <-age.C:
 			due = b != nil
 		case <-ctx.Done():
 			return ctx.Err()
 		}
 	}
+}
+
+// open begins a batch with room for as many events as the one before had: an
+// event is over a kilobyte, and a list of them that grows is copied again and
+// again.
+func (f *filler) open() *filling {
+	return &filling{events: make([]event.Event, 0, f.last)}
 }
 
 // gates says what may happen next: reading stops while the batch is full, and a
