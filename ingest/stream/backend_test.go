@@ -126,10 +126,11 @@ func newCluster(t testing.TB, addr string) *cluster {
 	return k
 }
 
-// withTopic makes the topic.
+// withTopic makes the topic. It keeps records however old they say they are:
+// the broker looks for old ones every second.
 func (k *cluster) withTopic(partitions int) *cluster {
 	k.t.Helper()
-	if err := k.admin.EnsureTopic(k.t.Context(), k.topic, partitions, nil); err != nil {
+	if err := k.admin.EnsureTopic(k.t.Context(), k.topic, partitions, map[string]string{"retention.ms": "-1"}); err != nil {
 		k.t.Fatal(err)
 	}
 	return k
