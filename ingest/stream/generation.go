@@ -131,6 +131,11 @@ func (g *generation) beat(ctx context.Context) {
 		switch {
 		case err == nil:
 			last = time.Now()
+		case errors.Is(err, codeRebalance):
+			// An answer too. Handlers drain now and the heartbeats go on, or a long drain
+			// would cost the membership.
+			last = time.Now()
+			g.end(errRebalanced)
 		case ctx.Err() != nil:
 			return
 		case g.judge(err):
@@ -147,11 +152,6 @@ func (g *generation) beat(ctx context.Context) {
 // judge acts on the coordinator's verdict and says whether it ends the beating.
 func (g *generation) judge(err error) bool {
 	switch {
-	case errors.Is(err, codeRebalance):
-		// Handlers drain now; the heartbeats go on, or a long drain would cost the
-		// membership.
-		g.end(errRebalanced)
-		return false
 	case errors.Is(err, codeFencedInstance):
 		g.fence(fatalError{groupAdvice(err)})
 		return true
@@ -164,9 +164,6 @@ func (g *generation) judge(err error) bool {
 
 // recover looks for the coordinator again after a heartbeat that nobody judged.
 func (g *generation) recover(ctx context.Context, err error) {
-	if errors.Is(err, codeRebalance) {
-		return
-	}
 	g.consumer.metrics.failed(err)
 	g.log().WarnContext(ctx, "heartbeat failed", "coordinator", g.coordinator, "error", err)
 	if addr, err := g.consumer.member.coordinator(ctx); err == nil && addr != g.coordinator {

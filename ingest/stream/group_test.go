@@ -349,3 +349,39 @@ func TestSeesNewPartitions(t *testing.T) {
 		r.stop()
 	})
 }
+
+// While a handler drains, longer than the session even, what it has finished can
+// still be committed, and the next owner starts there. (kfake takes no session
+// short enough for that.)
+func TestCommitsWhileDraining(t *testing.T) {
+	k := newCluster(t, requireBroker(t).Addr()).withTopic(1)
+	k.write(0, 0, 10)
+	k.cfg.SessionTimeout = time.Second
+	owned, drained := make(chan *Partition, 10), make(chan error, 1)
+	a := k.consume(k.cfg, func(ctx context.Context, p *Partition) error {
+		owned <- p
+		<-ctx.Done()
+		if offset, _ := p.Position(); offset >= 0 {
+			return nil // the generation after the one that is tested
+		}
+		slow := time.NewTimer(3 * k.cfg.SessionTimeout / 2)
+		defer slow.Stop()
+		<-slow.C
+		drained <- p.Commit(context.WithoutCancel(ctx), 7, "finished")
+		return nil
+	})
+	take(t, "the partition", owned)
+	b := k.consume(k.cfg, func(ctx context.Context, p *Partition) error {
+		owned <- p
+		<-ctx.Done()
+		return nil
+	})
+	if err := take(t, "the drain", drained); err != nil {
+		t.Errorf("commit while draining: %v", err)
+	}
+	if offset, metadata := take(t, "the next owner", owned).Position(); offset != 7 || metadata != "finished" {
+		t.Errorf("next owner starts at %d, %q: want 7", offset, metadata)
+	}
+	a.stop()
+	b.stop()
+}
