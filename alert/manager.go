@@ -12,8 +12,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"gatehouse/detect"
 	"gatehouse/rules"
 )
@@ -47,7 +45,7 @@ type Config struct {
 	// Jitter gives numbers from 0 up to 1 that spread retries. nil = random.
 	Jitter func() float64
 	// Registerer takes the metrics. nil = none.
-	Registerer prometheus.Registerer
+	Registerer Registerer
 	// Log gets what an operator should know. nil = nothing.
 	Log *slog.Logger
 }

@@ -8,6 +8,9 @@ import (
 	"gatehouse/rules"
 )
 
+// Registerer takes metrics.
+type Registerer = prometheus.Registerer
+
 type metrics struct {
 	attempts  *prometheus.CounterVec
 	lookbacks *prometheus.CounterVec
@@ -17,7 +20,7 @@ type metrics struct {
 	e2e       *prometheus.HistogramVec
 }
 
-func newMetrics(reg prometheus.Registerer) *metrics {
+func newMetrics(reg Registerer) *metrics {
 	m := &metrics{
 		attempts: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "gatehouse_alert_notify_attempts_total", Help: "Messages and edits tried, by outcome.",

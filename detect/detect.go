@@ -8,8 +8,6 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"gatehouse/ingest/event"
 )
 
@@ -39,8 +37,8 @@ type Config struct {
 	// Now is the clock. Default time.Now. In a replay it is the time to which
 	// the stream has progressed.
 	Now     func() time.Time
-	Metrics prometheus.Registerer // nil = none
-	Log     *slog.Logger          // nil = discard
+	Metrics Registerer   // nil = none
+	Log     *slog.Logger // nil = discard
 }
 
 // Detector is the loop around an Engine: it takes events, hands findings on, and

@@ -7,6 +7,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
+// Registerer takes metrics.
+type Registerer = prometheus.Registerer
+
 // metrics are the detector's. Counters of the engine are copied after each
 // batch; the rule label is the set of loaded rules.
 type metrics struct {
@@ -25,7 +28,7 @@ type metrics struct {
 	last      Stats
 }
 
-func newMetrics(reg prometheus.Registerer) *metrics {
+func newMetrics(reg Registerer) *metrics {
 	if reg == nil {
 		reg = prometheus.NewRegistry()
 	}

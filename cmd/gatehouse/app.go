@@ -142,6 +142,11 @@ func (a *app) startEngines(ctx context.Context) error {
 	a.onStop("embedded engines", engines.Close)
 	if withKafka {
 		a.cfg.Kafka.Brokers = []string{engines.Kafka()}
+		if a.cfg.Kafka.InstanceID == "" {
+			// The only member there can be: after a kill it is back at once, and
+			// need not wait for its own session to expire.
+			a.cfg.Kafka.InstanceID = "embedded"
+		}
 	}
 	return nil
 }

@@ -56,15 +56,9 @@ func startFake(t *testing.T) string {
 	return engines.Kafka()
 }
 
-// startApache starts a real broker. Without Java or Maven the case is skipped,
-// but not where CI=true promises them.
+// startApache starts a real broker.
 func startApache(t *testing.T) string {
-	if err := kafka.Available(); err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatal(err)
-		}
-		t.Skip(err)
-	}
+	kafka.Require(t)
 	b, err := kafka.Start(t.Context(), kafka.Options{Dir: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)

@@ -15,6 +15,7 @@ import (
 	"github.com/segmentio/kafka-go"
 	"github.com/segmentio/kafka-go/sasl"
 	"github.com/segmentio/kafka-go/sasl/plain"
+	"github.com/segmentio/kafka-go/sasl/scram"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
@@ -182,7 +183,15 @@ func (s SASL) mechanism() (sasl.Mechanism, error) {
 	if s.Mechanism == Plain {
 		return plain.Mechanism{Username: s.User, Password: secret}, nil
 	}
-	return newScram(s.Mechanism, s.User, secret), nil
+	algorithm := scram.SHA256
+	if s.Mechanism == ScramSHA512 {
+		algorithm = scram.SHA512
+	}
+	m, err := scram.Mechanism(algorithm, s.User, secret)
+	if err != nil { // the library's text quotes what it was given
+		return nil, errors.New("check kafka.sasl: user or password has characters that SCRAM does not allow (RFC 4013)")
+	}
+	return m, nil
 }
 
 // dialSecure connects to one broker and finishes the TLS handshake, so that what
