@@ -2,12 +2,9 @@ package ingest
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"time"
 
 	"gatehouse/ingest/event"
-	"gatehouse/ingest/gateway"
 	"gatehouse/ingest/stream"
 )
 
@@ -16,12 +13,11 @@ const GatewayHeader = "gatehouse-gateway"
 
 // filling is a batch in the making.
 type filling struct {
+	Decoded
 	first, last int64 // offsets of its first and last record
 	next        int64 // where to go on, past control records too
 	records     int
 	bytes       int
-	events      []event.Event
-	rejected    []event.Rejection
 }
 
 // filler reads, decodes and redacts, and offers batches. While the batch before
@@ -32,9 +28,11 @@ type filler struct {
 	src     Source
 	batches chan *filling // unbuffered: one batch is stored while one fills
 	fetched chan fetched
-	last    int // events of the batch before: how much room the next one gets
+	rest    fetched // of the last fetch, what did not fit into the batch
+	last    int     // events of the batch before: how much room the next one gets
 }
 
+// fetched is what one look at the partition brought.
 type fetched struct {
 	records []stream.Record
 	next    int64
@@ -55,19 +53,25 @@ func (f *filler) run(ctx context.Context) error {
 	var b *filling
 	due := false
 	for {
+		if b == nil && len(f.rest.records) > 0 {
+			b, due = f.open(), false
+			age.Reset(f.in.cfg.FlushInterval)
+		}
+		f.take(b)
 		in, out := f.gates(b, due)
 		select {
 		case got := <-in:
 			if got.err != nil {
 				return got.err
 			}
-			if b == nil || b.records == 0 {
-				b, due = f.open(), len(got.records) == 0
-				age.Reset(f.in.cfg.FlushInterval)
+			if f.rest = got; b == nil && len(got.records) == 0 {
+				b, due = &filling{}, true // nothing but an offset to go on from
 			}
-			f.in.fill(b, f.src.Range(0, 0), got)
 		case out <- b:
-			f.last, b = len(b.events), nil
+			if b.records > 0 {
+				f.last = len(b.Events)
+			}
+			b = nil
 		case <-age.C:
 			due = b != nil
 		case <-ctx.Done():
@@ -80,7 +84,22 @@ func (f *filler) run(ctx context.Context) error {
 // event is over a kilobyte, and a list of them that grows is copied again and
 // again.
 func (f *filler) open() *filling {
-	return &filling{events: make([]event.Event, 0, f.last)}
+	return &filling{Decoded: Decoded{Events: make([]event.Event, 0, f.last)}}
+}
+
+// take moves what was fetched into the batch, as far as there is room.
+func (f *filler) take(b *filling) {
+	if b == nil {
+		return
+	}
+	where := f.src.Range(0, 0)
+	for len(f.rest.records) > 0 && !f.full(b) {
+		f.in.fill(b, where, &f.rest.records[0])
+		f.rest.records = f.rest.records[1:]
+	}
+	if len(f.rest.records) == 0 {
+		b.next = max(b.next, f.rest.next)
+	}
 }
 
 // gates says what may happen next: reading stops while the batch is full, and a
@@ -97,7 +116,7 @@ func (f *filler) gates(b *filling, due bool) (in <-chan fetched, out chan<- *fil
 }
 
 func (f *filler) full(b *filling) bool {
-	return len(b.events)+len(b.rejected) >= f.in.cfg.BatchEvents || b.bytes >= f.in.cfg.BatchBytes
+	return len(b.Events)+len(b.Rejected) >= f.in.cfg.BatchEvents || b.bytes >= f.in.cfg.BatchBytes
 }
 
 // read passes on what the partition holds, stepping over offsets that are gone.
@@ -105,9 +124,7 @@ func (f *filler) read(ctx context.Context) {
 	for {
 		records, next, err := f.src.Next(ctx)
 		if err != nil {
-			if _, err = f.in.stepOver(ctx, f.src, err); err == nil {
-				continue
-			}
+			next, err = f.in.stepOver(ctx, f.src, err)
 		}
 		select {
 		case f.fetched <- fetched{records, next, err}:
@@ -120,39 +137,15 @@ func (f *filler) read(ctx context.Context) {
 	}
 }
 
-// fill decodes and redacts records into the batch. Every record ends as events,
-// as rejections, or as both.
-func (in *Ingester) fill(b *filling, where event.Range, got fetched) {
-	if b.records == 0 && len(got.records) > 0 {
-		b.first = got.records[0].Offset
+// fill decodes and redacts one record into the batch.
+func (in *Ingester) fill(b *filling, where event.Range, rec *stream.Record) {
+	if b.records == 0 {
+		b.first = rec.Offset
 	}
-	b.records += len(got.records)
-	for i := range got.records {
-		in.fillRecord(b, where, &got.records[i])
-	}
-	b.next = got.next
-}
-
-func (in *Ingester) fillRecord(b *filling, where event.Range, rec *stream.Record) {
-	b.last, b.bytes = rec.Offset, b.bytes+len(rec.Value)
-	name := in.gatewayOf(where.Topic, rec)
+	b.records++
+	b.last, b.next, b.bytes = rec.Offset, rec.Offset+1, b.bytes+len(rec.Value)
 	origin := event.Origin{Topic: where.Topic, Partition: where.Partition, Offset: rec.Offset}
-	reject := func(index int32, err *event.DecodeError, size int) {
-		origin.Index = index
-		b.rejected = append(b.rejected, event.Rejection{
-			Origin: origin, At: in.cfg.Clock().UnixMicro(), Gateway: known(name), Reason: err.Reason, Size: size,
-		})
-	}
-	emit := func(index int32, raw event.Raw) {
-		origin.Index = index
-		e, err := in.cfg.Redactor.Redact(&raw, origin)
-		if err != nil {
-			reject(index, asDecodeError(err), len(rec.Value))
-			return
-		}
-		b.events = append(b.events, e)
-	}
-	gateway.Decode(name, rec.Value, emit, reject)
+	in.decoder.Decode(in.gatewayOf(where.Topic, rec), origin, rec.Value, &b.Decoded)
 }
 
 // gatewayOf is the source type of a record: its header, else its topic's
@@ -164,78 +157,4 @@ func (in *Ingester) gatewayOf(topic string, rec *stream.Record) string {
 		}
 	}
 	return in.cfg.Gateways[topic]
-}
-
-// known keeps a source type only if it is one of ours: the header is the
-// sender's text and dead letters hold none of that.
-func known(name string) string {
-	if _, ok := gateway.Lookup(name); ok {
-		return name
-	}
-	return ""
-}
-
-func asDecodeError(err error) *event.DecodeError {
-	var d *event.DecodeError
-	if errors.As(err, &d) {
-		return d
-	}
-	return event.Reject(event.ReasonRedaction, "", "")
-}
-
-// resume settles what the owner before left: a declared batch is replayed with
-// exactly its range, which stores it or finds it stored.
-func (in *Ingester) resume(ctx context.Context, src Source) error {
-	offset, metadata := src.Position()
-	declared, found, err := parseIntent(metadata)
-	if err != nil {
-		return fmt.Errorf("resume at offset %d: %w", offset, err)
-	}
-	if !found {
-		return nil
-	}
-	r := src.Range(declared.first, declared.last)
-	if declared.topicID == r.TopicID {
-		return in.replay(ctx, src, r)
-	}
-	// The topic was deleted and made again: the declared range belongs to the one
-	// that is gone.
-	_, err = in.stepOver(ctx, src, &stream.RecreatedError{
-		Topic: r.Topic, Partition: r.Partition, Was: declared.topicID, Is: r.TopicID, Committed: declared.first,
-	})
-	return err
-}
-
-func (in *Ingester) replay(ctx context.Context, src Source, r event.Range) error {
-	in.cfg.Log.InfoContext(ctx, "declared batch replayed", "batch", r.String())
-	src.Seek(r.First)
-	b := &filling{first: r.First, last: r.Last, next: r.First}
-	for b.next <= r.Last {
-		records, next, err := src.Next(ctx)
-		if err != nil {
-			if next, err = in.stepOver(ctx, src, err); err != nil {
-				return fmt.Errorf("replay batch %s: %w", r, err)
-			}
-		}
-		in.fill(b, r, fetched{records: upTo(records, r.Last), next: next})
-	}
-	if err := in.append(ctx, event.Batch{Range: r, Events: b.events, Rejected: b.rejected}); err != nil {
-		return err
-	}
-	src.Seek(r.Last + 1)
-	if err := src.Commit(ctx, r.Last+1, ""); err != nil {
-		return fmt.Errorf("acknowledge batch %s: %w", r, err)
-	}
-	in.metrics.replays.Inc()
-	return nil
-}
-
-// upTo is the records whose offsets do not pass last.
-func upTo(records []stream.Record, last int64) []stream.Record {
-	for i := range records {
-		if records[i].Offset > last {
-			return records[:i]
-		}
-	}
-	return records
 }

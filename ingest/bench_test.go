@@ -46,12 +46,12 @@ func benchmarkFill(b *testing.B, gateway string) {
 			filler.last = n
 			batch, n = filler.open(), 0
 		}
-		in.fill(batch, event.Range{Topic: "gateway-logs"}, fetched{records: records[n : n+1]})
+		in.fill(batch, event.Range{Topic: "gateway-logs"}, &records[n])
 		n++
 	}
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "events/s")
-	if len(batch.rejected) > 0 {
-		b.Fatalf("%d records were rejected", len(batch.rejected))
+	if len(batch.Rejected) > 0 {
+		b.Fatalf("%d records were rejected", len(batch.Rejected))
 	}
 }
 

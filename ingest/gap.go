@@ -3,7 +3,6 @@ package ingest
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"gatehouse/ingest/event"
@@ -50,7 +49,13 @@ func (in *Ingester) stepOver(ctx context.Context, src Source, err error) (next i
 	case errors.As(err, &batch):
 		return in.skip(ctx, src, lostSpan{batch.From, batch.To, GapTooLarge}, batch.To)
 	case errors.As(err, &recreated):
-		return in.skip(ctx, src, lostSpan{recreated.Committed, recreated.Committed + 1, GapRecreated}, recreated.First)
+		gone := src.Range(recreated.Committed, recreated.Committed)
+		gone.TopicID = recreated.Was
+		if err := in.recordGap(ctx, gone, GapRecreated); err != nil {
+			return 0, err
+		}
+		src.Seek(recreated.First)
+		return recreated.First, nil
 	case errors.As(err, &lost):
 		in.cfg.Log.ErrorContext(ctx, "the group lost its offset, going on from the last one committed", "offset", lost.Committed)
 		src.Seek(lost.Committed)
@@ -66,19 +71,23 @@ type lostSpan struct {
 }
 
 func (in *Ingester) skip(ctx context.Context, src Source, lost lostSpan, next int64) (int64, error) {
-	r := src.Range(lost.from, lost.to-1)
-	in.cfg.Log.ErrorContext(ctx, "offsets lost", "range", r.String(), "reason", lost.reason, "next", next)
-	if err := in.cfg.Gaps.Append(ctx, in.gapOf(r, lost.reason)); err != nil {
-		return 0, fmt.Errorf("record lost offsets %s: %w", r, err)
+	if err := in.recordGap(ctx, src.Range(lost.from, lost.to-1), lost.reason); err != nil {
+		return 0, err
 	}
-	in.metrics.gaps.WithLabelValues(lost.reason).Add(float64(lost.to - lost.from))
 	src.Seek(next)
 	return next, nil
 }
 
-func (in *Ingester) gapOf(r event.Range, reason string) Gap {
-	return Gap{
-		Topic: r.Topic, TopicID: r.TopicID, Partition: r.Partition, First: r.First, Last: r.Last,
-		Reason: reason, At: in.cfg.Clock().UTC(),
+// recordGap makes a gap durable, as patiently as a batch.
+func (in *Ingester) recordGap(ctx context.Context, r event.Range, reason string) error {
+	in.cfg.Log.ErrorContext(ctx, "offsets lost", "range", r.String(), "reason", reason)
+	gap := Gap{
+		Topic: r.Topic, TopicID: r.TopicID, Partition: r.Partition, First: r.First, Last: r.Last, Reason: reason, At: in.cfg.Clock().UTC(),
 	}
+	err := in.retry(ctx, "record lost offsets "+r.String(), func() error { return in.cfg.Gaps.Append(ctx, gap) })
+	if err != nil {
+		return err
+	}
+	in.metrics.gaps.WithLabelValues(reason).Add(float64(r.Last - r.First + 1))
+	return nil
 }

@@ -82,6 +82,10 @@ type Config struct {
 	// Permanent says of a sink's error that no retry will mend it; then the
 	// ingester stops with that error. nil retries everything.
 	Permanent func(error) bool
+	// Stored counts the rows of a range that the first sink has. It is asked
+	// before a declared batch is replayed and before a late retry, when the sink
+	// may have forgotten the range's token. nil trusts the token alone.
+	Stored func(context.Context, event.Range) (events, rejected uint64, err error)
 	// Clock gives the time of rejections and gaps. nil is time.Now.
 	Clock   func() time.Time
 	Log     *slog.Logger
@@ -92,6 +96,7 @@ type Config struct {
 // partitions of a process.
 type Ingester struct {
 	cfg     Config
+	decoder Decoder
 	metrics *metrics
 }
 
@@ -123,7 +128,7 @@ func New(cfg Config) (*Ingester, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Ingester{cfg: cfg, metrics: newMetrics(cfg.Metrics)}, nil
+	return &Ingester{cfg: cfg, decoder: Decoder{cfg.Redactor, cfg.Clock}, metrics: newMetrics(cfg.Metrics)}, nil
 }
 
 // Run ingests one partition until ctx ends, which is not an error, or until the
@@ -185,36 +190,65 @@ func (in *Ingester) store(ctx context.Context, src Source, b *filling) error {
 	if err := src.Commit(ctx, b.first, intentOf(r).String()); err != nil {
 		return fmt.Errorf("declare batch %s: %w", r, err)
 	}
-	return in.append(ctx, event.Batch{Range: r, Events: b.events, Rejected: b.rejected})
+	return in.append(ctx, event.Batch{Range: r, Events: b.Events, Rejected: b.Rejected}, false)
 }
 
 // append gives the batch to every sink in order, trying each until it
-// acknowledges. The batch stays the same from try to try, so that the sink can
-// recognise it.
-func (in *Ingester) append(ctx context.Context, b event.Batch) error {
-	for _, sink := range in.cfg.Sinks {
-		wait := retryFirst
-		for {
-			err := sink.Append(ctx, b)
-			if err == nil {
-				break
+// acknowledges; the first is left out when it has the batch. The batch stays the
+// same from try to try, so that the sink can recognise it.
+func (in *Ingester) append(ctx context.Context, b event.Batch, stored bool) error {
+	measured := in.metrics.measure(b)
+	for i, sink := range in.cfg.Sinks {
+		if i == 0 && stored {
+			continue
+		}
+		first := in.cfg.Clock()
+		err := in.retry(ctx, "store batch "+b.Range.String(), func() error {
+			if i == 0 && in.cfg.Clock().Sub(first) > lateRetry {
+				if done, err := in.isStored(ctx, b); done || err != nil {
+					return err
+				}
 			}
-			if ctx.Err() != nil {
-				return ctx.Err()
-			}
-			if in.cfg.Permanent(err) {
-				return fmt.Errorf("store batch: %w", err)
-			}
-			in.metrics.retries.Inc()
-			in.cfg.Log.WarnContext(ctx, "batch not stored, retrying", "batch", b.Range.String(), "wait", wait, "error", err)
-			if err := sleep(ctx, wait); err != nil {
-				return err
-			}
-			wait = min(2*wait, retryMax)
+			return sink.Append(ctx, b)
+		})
+		if err != nil {
+			return err
 		}
 	}
-	in.metrics.stored(b, in.cfg.Clock())
+	in.metrics.stored(measured, in.cfg.Clock())
 	return nil
+}
+
+// lateRetry is when a retry no longer relies on the sink to remember the token.
+const lateRetry = time.Minute
+
+func (in *Ingester) isStored(ctx context.Context, b event.Batch) (bool, error) {
+	if in.cfg.Stored == nil {
+		return false, nil
+	}
+	events, rejected, err := in.cfg.Stored(ctx, b.Range)
+	return events == uint64(len(b.Events)) && rejected == uint64(len(b.Rejected)), err
+}
+
+// retry does something until it works, ctx ends, or the error is permanent.
+func (in *Ingester) retry(ctx context.Context, what string, do func() error) error {
+	for wait := retryFirst; ; wait = min(2*wait, retryMax) {
+		err := do()
+		if err == nil {
+			return nil
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if in.cfg.Permanent(err) {
+			return fmt.Errorf("%s: %w", what, err)
+		}
+		in.metrics.retries.Inc()
+		in.cfg.Log.WarnContext(ctx, "failed, retrying", "what", what, "wait", wait, "error", err)
+		if err := sleep(ctx, wait); err != nil {
+			return err
+		}
+	}
 }
 
 func sleep(ctx context.Context, d time.Duration) error {

@@ -97,6 +97,7 @@ type table struct {
 	rejected map[event.Origin]event.Reason
 	step     func() error
 	stored   chan struct{} // one for every batch
+	largest  int
 }
 
 func newTable() *table {
@@ -111,6 +112,7 @@ func (s *table) Append(_ context.Context, b event.Batch) error {
 		return err
 	}
 	s.mu.Lock()
+	s.largest = max(s.largest, len(b.Events))
 	if !s.tokens[b.Range.Token()] {
 		s.tokens[b.Range.Token()] = true
 		for i := range b.Events {
@@ -132,13 +134,17 @@ func (s *table) size() int {
 }
 
 type gapLog struct {
-	mu   sync.Mutex
-	gaps []Gap
+	mu       sync.Mutex
+	gaps     []Gap
+	failures int // of the next calls
 }
 
 func (g *gapLog) Append(_ context.Context, gaps ...Gap) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if g.failures--; g.failures >= 0 {
+		return errors.New("connection refused")
+	}
 	g.gaps = append(g.gaps, gaps...)
 	return nil
 }
@@ -269,6 +275,63 @@ func TestADeclaredBatchIsReplayedExactly(t *testing.T) {
 	}
 }
 
+// A declared batch that is stored is not stored again, even if the store has
+// forgotten its token; what comes behind the store in the list gets it.
+func TestADeclaredBatchThatIsStoredIsOnlyPassedOn(t *testing.T) {
+	p, store, feed := newPartition(clfLines(12)...), newTable(), newTable()
+	o := &owner{partition: p, step: func() error { return nil }, chunk: 5}
+	p.metadata = intentOf(o.Range(0, 11)).String()
+	in := newIngester(t, func(c *Config) {
+		c.Sinks = []Sink{store, feed}
+		c.Stored = func(context.Context, event.Range) (uint64, uint64, error) { return 12, 0, nil }
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- in.Run(ctx, o) }()
+	for !p.done() {
+		<-p.moved
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	if store.size() != 0 || feed.size() != 12 {
+		t.Errorf("store got %d and feed %d events: want 0 and 12", store.size(), feed.size())
+	}
+}
+
+// A declaration under another token is another program's: nothing is guessed.
+func TestADeclarationUnderAnotherTokenIsRefused(t *testing.T) {
+	p := newPartition(clfLines(3)...)
+	o := &owner{partition: p, step: func() error { return nil }, chunk: 3}
+	i := intentOf(o.Range(0, 2))
+	i.token = strings.Repeat("0", 32)
+	p.metadata = i.String()
+	in := newIngester(t, func(c *Config) { c.Sinks = []Sink{newTable()} })
+	if err := in.Run(t.Context(), o); err == nil || !strings.Contains(err.Error(), "another token") {
+		t.Errorf("got %v: want a refusal", err)
+	}
+}
+
+// However much one look at the partition brings, a batch keeps its limit.
+func TestABatchKeepsItsLimit(t *testing.T) {
+	p, sink := newPartition(clfLines(100)...), newTable()
+	in := newIngester(t, func(c *Config) { c.Sinks, c.BatchEvents = []Sink{sink}, 7 })
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- in.Run(ctx, &owner{partition: p, step: func() error { return nil }, chunk: 64}) }()
+	for !p.done() {
+		<-p.moved
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	if sink.size() != 100 || sink.largest > 7 {
+		t.Errorf("%d events in batches of up to %d: want 100, up to 7", sink.size(), sink.largest)
+	}
+}
+
 // One commit declares a batch and acknowledges the one before.
 func TestACommitDeclaresAndAcknowledges(t *testing.T) {
 	p, sink := newPartition(clfLines(10)...), newTable()
@@ -317,11 +380,12 @@ func TestAPermanentRefusalStops(t *testing.T) {
 	}
 }
 
-// Offsets that retention removed are recorded and stepped over.
+// Offsets that retention removed are recorded and stepped over, also while the
+// store is away.
 func TestLostOffsetsAreRecorded(t *testing.T) {
 	p, sink := newPartition(clfLines(20)...), newTable()
 	p.start = 12
-	gaps := &gapLog{}
+	gaps := &gapLog{failures: 2}
 	in := newIngester(t, func(c *Config) { c.Sinks, c.Gaps = []Sink{sink}, gaps })
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)

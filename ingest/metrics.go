@@ -59,17 +59,32 @@ func newMetrics(reg Registerer) *metrics {
 	return m
 }
 
-func (m *metrics) stored(b event.Batch, now time.Time) {
-	m.events.Add(float64(len(b.Events)))
+// measurement is what the metrics say of a batch. It is taken before the sinks
+// have the batch, which may keep and change its events.
+type measurement struct {
+	events   int
+	rejected map[event.Reason]int
+	newest   int64 // µs, of the request times
+}
+
+func (m *metrics) measure(b event.Batch) measurement {
+	out := measurement{events: len(b.Events), rejected: map[event.Reason]int{}}
 	for i := range b.Rejected {
-		m.rejected.WithLabelValues(string(b.Rejected[i].Reason)).Inc()
+		out.rejected[b.Rejected[i].Reason]++
 	}
-	m.batch.Observe(float64(len(b.Events)))
-	var newest int64
 	for i := range b.Events {
-		newest = max(newest, b.Events[i].TS)
+		out.newest = max(out.newest, b.Events[i].TS)
 	}
-	if newest > 0 {
-		m.delay.Observe(max(now.Sub(time.UnixMicro(newest)).Seconds(), 0))
+	return out
+}
+
+func (m *metrics) stored(b measurement, now time.Time) {
+	m.events.Add(float64(b.events))
+	for reason, n := range b.rejected {
+		m.rejected.WithLabelValues(string(reason)).Add(float64(n))
+	}
+	m.batch.Observe(float64(b.events))
+	if b.newest > 0 {
+		m.delay.Observe(max(now.Sub(time.UnixMicro(b.newest)).Seconds(), 0))
 	}
 }

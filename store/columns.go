@@ -25,8 +25,13 @@ type column struct {
 type block struct {
 	columns    []column
 	input      []proto.InputColumn
+	buf        proto.Buffer
+	topicID    string
 	ingestedAt time.Time
 	rows       int
+	// What a row says besides the event, after a scan.
+	scannedTopicID string
+	scannedAt      time.Time
 }
 
 func newBlock() *block {
@@ -73,6 +78,7 @@ func (b *block) eventColumns() []column {
 		b.tsColumn(),
 		word("ts_src", func(e *event.Event) *event.TimeSource { return &e.TSSrc }),
 		word("kafka_topic", func(e *event.Event) *string { return &e.Origin.Topic }),
+		b.topicIDColumn(),
 		int32s("kafka_partition", func(e *event.Event) *int32 { return &e.Origin.Partition }),
 		int64s("kafka_offset", func(e *event.Event) *int64 { return &e.Origin.Offset }),
 		int32s("kafka_index", func(e *event.Event) *int32 { return &e.Origin.Index }),
@@ -162,10 +168,19 @@ func (b *block) tsColumn() column {
 // ingestedColumn is DateTime64(3): one value for the whole block.
 func (b *block) ingestedColumn() column {
 	col := new(proto.ColInt64)
-	scan := new(time.Time)
 	return column{
-		name: "ingested_at", data: typed{col, "DateTime64(3, 'UTC')"}, scan: scan,
+		name: "ingested_at", data: typed{col, "DateTime64(3, 'UTC')"}, scan: &b.scannedAt,
 		add: func(*event.Event) { col.Append(b.ingestedAt.UnixMilli()) },
+		get: func(*event.Event) {},
+	}
+}
+
+// topicIDColumn is one value for the whole block, too.
+func (b *block) topicIDColumn() column {
+	col := new(proto.ColStr).LowCardinality()
+	return column{
+		name: "kafka_topic_id", data: col, scan: &b.scannedTopicID,
+		add: func(*event.Event) { col.Append(b.topicID) },
 		get: func(*event.Event) {},
 	}
 }

@@ -48,53 +48,59 @@ func quoteName(name string) string { return "`" + name + "`" }
 // unknown: append the same range with the same contents again.
 func (l *Ledger) Append(ctx context.Context, b event.Batch) error {
 	start := l.db.now()
-	token := b.Range.Token()
-	if err := l.appendEvents(ctx, b.Events, token); err != nil {
+	if err := l.appendEvents(ctx, b); err != nil {
 		return fmt.Errorf("append events of %s: %w", b.Range, err)
 	}
-	if err := l.appendRejected(ctx, b.Rejected, token); err != nil {
+	if err := l.appendRejected(ctx, b); err != nil {
 		return fmt.Errorf("append dead letters of %s: %w", b.Range, err)
 	}
 	l.db.metrics.inserted(len(b.Events), len(b.Rejected), l.db.now().Sub(start))
 	return nil
 }
 
-func (l *Ledger) appendEvents(ctx context.Context, events []event.Event, token string) error {
-	if len(events) == 0 {
+func (l *Ledger) appendEvents(ctx context.Context, batch event.Batch) error {
+	if len(batch.Events) == 0 {
 		return nil
 	}
 	b := l.blocks.Get().(*block)
 	defer l.blocks.Put(b)
 	b.reset()
-	b.ingestedAt = l.db.now()
-	for i := range events {
-		b.add(&events[i])
+	b.ingestedAt, b.topicID = l.db.now(), batch.Range.TopicID
+	for i := range batch.Events {
+		b.add(&batch.Events[i])
 	}
-	return l.db.insertBlock(ctx, l.insert, token, b.encode)
+	b.buf.Reset()
+	if err := b.encode(&b.buf); err != nil {
+		return fmt.Errorf("encode block: %w", err)
+	}
+	return l.db.insertBlock(ctx, l.insert, batch.Range.Token(), &b.buf)
 }
 
 const insertRejected = `INSERT INTO audit.dead_letters
-(kafka_topic, kafka_partition, kafka_offset, kafka_index, at, gateway, reason, size, ingested_at)`
+(kafka_topic, kafka_topic_id, kafka_partition, kafka_offset, kafka_index, at, gateway, reason, size, ingested_at)`
 
-func (l *Ledger) appendRejected(ctx context.Context, rejected []event.Rejection, token string) error {
-	if len(rejected) == 0 {
+func (l *Ledger) appendRejected(ctx context.Context, batch event.Batch) error {
+	if len(batch.Rejected) == 0 {
 		return nil
 	}
-	now := l.db.now()
-	return l.db.insertBlock(ctx, insertRejected, token+":d", func(buf *proto.Buffer) error {
-		return encodeRejected(buf, rejected, now)
-	})
+	var buf proto.Buffer
+	if err := encodeRejected(&buf, batch, l.db.now()); err != nil {
+		return fmt.Errorf("encode block: %w", err)
+	}
+	return l.db.insertBlock(ctx, insertRejected, batch.Range.Token()+":d", &buf)
 }
 
-func encodeRejected(buf *proto.Buffer, rejected []event.Rejection, now time.Time) error {
+func encodeRejected(buf *proto.Buffer, batch event.Batch, now time.Time) error {
 	var (
+		topicID                = new(proto.ColStr).LowCardinality()
 		topic, gateway, reason = new(proto.ColStr).LowCardinality(), new(proto.ColStr).LowCardinality(), new(proto.ColStr).LowCardinality()
 		partition, index       proto.ColInt32
 		offset, at, ingested   proto.ColInt64
 		size                   proto.ColUInt64
 	)
-	for _, r := range rejected {
+	for _, r := range batch.Rejected {
 		topic.Append(r.Origin.Topic)
+		topicID.Append(batch.Range.TopicID)
 		partition.Append(r.Origin.Partition)
 		offset.Append(r.Origin.Offset)
 		index.Append(r.Origin.Index)
@@ -106,6 +112,7 @@ func encodeRejected(buf *proto.Buffer, rejected []event.Rejection, now time.Time
 	}
 	input := []proto.InputColumn{
 		{Name: "kafka_topic", Data: topic},
+		{Name: "kafka_topic_id", Data: topicID},
 		{Name: "kafka_partition", Data: &partition},
 		{Name: "kafka_offset", Data: &offset},
 		{Name: "kafka_index", Data: &index},
@@ -115,7 +122,7 @@ func encodeRejected(buf *proto.Buffer, rejected []event.Rejection, now time.Time
 		{Name: "size", Data: &size},
 		{Name: "ingested_at", Data: typed{&ingested, "DateTime64(3, 'UTC')"}},
 	}
-	return proto.Block{Columns: len(input), Rows: len(rejected)}.EncodeRawBlock(buf, blockRevision, input)
+	return proto.Block{Columns: len(input), Rows: len(batch.Rejected)}.EncodeRawBlock(buf, blockRevision, input)
 }
 
 // insertSettings pins what exactly-once and one block per insert rest on: the
@@ -145,11 +152,7 @@ const (
 )
 
 // insertBlock sends one native block under a token and waits until it is stored.
-func (db *DB) insertBlock(ctx context.Context, sql, token string, encode func(*proto.Buffer) error) error {
-	var buf proto.Buffer
-	if err := encode(&buf); err != nil {
-		return fmt.Errorf("encode block: %w", err)
-	}
+func (db *DB) insertBlock(ctx context.Context, sql, token string, buf *proto.Buffer) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, db.timeout, fmt.Errorf("ClickHouse did not acknowledge the insert in %s", db.timeout))
 	defer cancel()
 	ctx = clickhouse.Context(ctx, clickhouse.WithSettings(insertSettings(token)))
@@ -171,11 +174,12 @@ func errorCode(err error) int32 {
 
 // Permanent says whether an error of Append will repeat however often the same
 // batch is tried: the statement itself is refused. Everything else (timeouts,
-// connections, memory, too many parts) is worth retrying.
+// connections, memory, too many parts, a block that became too old on its way) is
+// worth retrying.
 func Permanent(err error) bool {
 	switch errorCode(err) {
 	case codeUnknownTable, codeUnknownDatabase, codeWrongPassword, codeRequiredPassword,
-		codeAuthenticationFailed, codeViolatedConstraint, codeTypeMismatch, codeNoSuchColumn, codeAccessDenied:
+		codeAuthenticationFailed, codeTypeMismatch, codeNoSuchColumn, codeAccessDenied:
 		return true
 	}
 	return false
@@ -191,10 +195,9 @@ const (
 // Stored counts the events and dead letters of a range that are stored: what a
 // takeover compares with what it is about to replay.
 func (l *Ledger) Stored(ctx context.Context, r event.Range) (events, rejected uint64, err error) {
-	const sql = `SELECT
- (SELECT count() FROM audit.events WHERE kafka_topic = ? AND kafka_partition = ? AND kafka_offset BETWEEN ? AND ?),
- (SELECT count() FROM audit.dead_letters WHERE kafka_topic = ? AND kafka_partition = ? AND kafka_offset BETWEEN ? AND ?)`
-	args := []any{r.Topic, r.Partition, r.First, r.Last}
+	const of = "kafka_topic = ? AND kafka_topic_id = ? AND kafka_partition = ? AND kafka_offset BETWEEN ? AND ?"
+	const sql = "SELECT (SELECT count() FROM audit.events WHERE " + of + "), (SELECT count() FROM audit.dead_letters WHERE " + of + ")"
+	args := []any{r.Topic, r.TopicID, r.Partition, r.First, r.Last}
 	row := l.db.conn.QueryRow(ctx, sql, append(args, args...)...)
 	if err := row.Scan(&events, &rejected); err != nil {
 		return 0, 0, fmt.Errorf("count stored rows of %s: %w", r, describe(ctx, err))

@@ -198,8 +198,8 @@ WHERE database = 'audit' AND name IN ('events', 'dead_letters')`)
 		if err := rows.Scan(&name, &engine, &full); err != nil {
 			return fmt.Errorf("read table settings: %w", err)
 		}
-		if engine == "MergeTree" && !strings.Contains(full, "non_replicated_deduplication_window = 10000") {
-			return fmt.Errorf("table audit.%s: setting non_replicated_deduplication_window: want 10000 as in store/schema: without it a repeated block is stored twice", name)
+		if engine == "MergeTree" && !strings.Contains(full, "non_replicated_deduplication_window = 100000") {
+			return fmt.Errorf("table audit.%s: setting non_replicated_deduplication_window: want 100000 as in store/schema: without it a repeated block is stored twice", name)
 		}
 	}
 	if err := rows.Err(); err != nil {

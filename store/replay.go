@@ -17,18 +17,27 @@ import (
 // within a partition the order is always that of the offsets.
 func (db *DB) Replay(ctx context.Context, from, to time.Time) iter.Seq2[event.Event, error] {
 	return func(yield func(event.Event, error) bool) {
-		db.read(ctx, yield, "ts >= fromUnixTimestamp64Micro(?) AND ts < fromUnixTimestamp64Micro(?)", from.UnixMicro(), to.UnixMicro())
+		event := func(s Stored, err error) bool { return yield(s.Event, err) }
+		db.read(ctx, event, "ts >= fromUnixTimestamp64Micro(?) AND ts < fromUnixTimestamp64Micro(?)", from.UnixMicro(), to.UnixMicro())
 	}
+}
+
+// Stored is an event as it was stored: in which incarnation of its topic, and
+// when.
+type Stored struct {
+	event.Event
+	TopicID string
+	At      time.Time
 }
 
 // Recent reads the events that were stored since a time, in the same order, but
 // no more than about limit of the newest: whole batches, from the first one that
 // still fits. It reads in pieces, so its memory does not grow with what it reads.
-func (db *DB) Recent(ctx context.Context, since time.Time, limit uint64) iter.Seq2[event.Event, error] {
-	return func(yield func(event.Event, error) bool) {
+func (db *DB) Recent(ctx context.Context, since time.Time, limit uint64) iter.Seq2[Stored, error] {
+	return func(yield func(Stored, error) bool) {
 		pieces, err := db.pieces(ctx, since, limit)
 		if err != nil {
-			yield(event.Event{}, err)
+			yield(Stored{}, err)
 			return
 		}
 		for _, p := range pieces {
@@ -78,9 +87,9 @@ WHERE ingested_at >= fromUnixTimestamp64Milli(?) GROUP BY at ORDER BY at DESC`, 
 }
 
 // read yields the events that a condition selects and says whether to go on.
-func (db *DB) read(ctx context.Context, yield func(event.Event, error) bool, where string, args ...any) bool {
+func (db *DB) read(ctx context.Context, yield func(Stored, error) bool, where string, args ...any) bool {
 	fail := func(err error) bool {
-		yield(event.Event{}, fmt.Errorf("replay events: %w", describe(ctx, err)))
+		yield(Stored{}, fmt.Errorf("replay events: %w", describe(ctx, err)))
 		return false
 	}
 	b := newBlock()
@@ -102,7 +111,7 @@ func (db *DB) read(ctx context.Context, yield func(event.Event, error) bool, whe
 		for i := range b.columns {
 			b.columns[i].get(&e)
 		}
-		if !yield(e, nil) {
+		if !yield(Stored{e, b.scannedTopicID, b.scannedAt}, nil) {
 			return false
 		}
 	}

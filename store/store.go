@@ -201,12 +201,26 @@ func describe(ctx context.Context, err error) error {
 	}
 	switch ex.Code {
 	case codeAuthenticationFailed, codeWrongPassword, codeRequiredPassword:
-		return fmt.Errorf("wrong user or password (code %d): check clickhouse.user and clickhouse.password_file", ex.Code)
+		return &advice{"wrong user or password: check clickhouse.user and clickhouse.password_file", ex}
 	case codeUnknownDatabase, codeUnknownTable:
-		return fmt.Errorf("the schema is not there (code %d): run `gatehouse migrate`", ex.Code)
+		return &advice{"the schema is not there: run `gatehouse migrate`", ex}
+	case codeViolatedConstraint:
+		return &advice{"the block was too old or from the future: do the clocks of this host and of ClickHouse differ by more than 5 minutes?", ex}
 	}
 	return err
 }
+
+// advice is a ClickHouse error in words that say what to do. The error itself
+// stays reachable; its text does not show, because it can quote the statement.
+type advice struct {
+	text string
+	err  *clickhouse.Exception
+}
+
+func (a *advice) Error() string { return fmt.Sprintf("%s (code %d)", a.text, a.err.Code) }
+
+// Unwrap returns what ClickHouse said.
+func (a *advice) Unwrap() error { return a.err }
 
 // Codes of ClickHouse errors that say what to do.
 const (

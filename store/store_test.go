@@ -13,6 +13,7 @@ import (
 	"testing/fstest"
 	"time"
 
+	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
@@ -275,13 +276,14 @@ func TestABatchMaySpanManyDays(t *testing.T) {
 	})
 }
 
-// A writer that slept past the deduplication window is refused by the table.
+// A block that was too long on its way is refused by the table; the next attempt
+// has a stamp of its own, so it is worth making.
 func TestAStaleBlockIsRefused(t *testing.T) {
 	onEach(t, func(t *testing.T, db *DB) {
 		db.now = func() time.Time { return time.Now().Add(-time.Hour) }
 		err := db.Ledger().Append(t.Context(), batchOf(t, 0, 1))
-		if err == nil || !Permanent(err) {
-			t.Fatalf("a block stamped an hour ago: got %v, want a refusal that is permanent", err)
+		if err == nil || Permanent(err) || !strings.Contains(err.Error(), "clocks") {
+			t.Fatalf("a block stamped an hour ago: got %v, want a refusal that is worth another try", err)
 		}
 		if n := count(t, db, "SELECT count() FROM audit.events WHERE kafka_topic = ?", t.Name()); n != 0 {
 			t.Errorf("%d rows of the refused block are stored", n)
@@ -515,4 +517,21 @@ func BenchmarkAppend(b *testing.B) {
 		}
 	}
 	b.ReportMetric(float64(b.N)*rows/b.Elapsed().Seconds(), "rows/s")
+}
+
+// What a retry cannot mend is told from what it can, through the words that say
+// what to do.
+func TestPermanentKnowsRefusals(t *testing.T) {
+	for code, permanent := range map[int32]bool{
+		codeUnknownTable: true, codeUnknownDatabase: true, codeWrongPassword: true, codeRequiredPassword: true, codeAuthenticationFailed: true,
+		codeNoSuchColumn: true, codeTypeMismatch: true, codeAccessDenied: true, codeViolatedConstraint: false, 241: false, 252: false,
+	} {
+		err := fmt.Errorf("append: %w", describe(t.Context(), &clickhouse.Exception{Code: code}))
+		if Permanent(err) != permanent {
+			t.Errorf("Permanent(%v) = %v", err, !permanent)
+		}
+	}
+	if Permanent(errors.New("connection refused")) {
+		t.Error("a connection that was refused once is refused for good")
+	}
 }

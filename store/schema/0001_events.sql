@@ -3,16 +3,19 @@
 -- numbers are NULL, so that avg() and quantile() skip them.
 --
 -- Order: what one principal of one tenant did lies together, hour by hour.
--- Deduplication window: 10,000 blocks must outlast the fence below (10 minutes)
--- and a takeover; at 16 inserts a second that is 10.4 minutes.
--- fresh: a stalled writer that wakes up later than 10 minutes is refused, so a
--- block never outlives the window that would recognise it.
+-- kafka_topic_id tells a topic from its re-created namesake, whose offsets start
+-- again at 0.
+-- Deduplication window: 100,000 blocks, counted per day of ts that an insert
+-- touches; a takeover and a late retry look for the rows themselves besides.
+-- fresh: an insert that was in flight for longer than 10 minutes, from a process
+-- that was stopped and came back, is refused.
 CREATE TABLE audit.events
 (
     kind LowCardinality(String),
     ts DateTime64(6, 'UTC') CODEC(Delta(8), ZSTD(1)),
     ts_src LowCardinality(String),
     kafka_topic LowCardinality(String),
+    kafka_topic_id LowCardinality(String),
     kafka_partition Int32 CODEC(T64, ZSTD(1)),
     kafka_offset Int64 CODEC(Delta(8), ZSTD(1)),
     kafka_index Int32 CODEC(T64, ZSTD(1)),
@@ -97,13 +100,15 @@ CREATE TABLE audit.events
 ENGINE = MergeTree
 PARTITION BY toYYYYMMDD(ts)
 ORDER BY (tenant, toStartOfHour(ts), principal, ts)
-SETTINGS non_replicated_deduplication_window = 10000, ttl_only_drop_parts = 1;
+SETTINGS non_replicated_deduplication_window = 100000, ttl_only_drop_parts = 1;
 
 -- One row per record, or element of a record, that could not become an event:
--- where and why, never what.
+-- where and why, never what. Not partitioned: a batch that is replayed in another
+-- month must meet the token of its first attempt.
 CREATE TABLE audit.dead_letters
 (
     kafka_topic LowCardinality(String),
+    kafka_topic_id LowCardinality(String),
     kafka_partition Int32,
     kafka_offset Int64 CODEC(Delta(8), ZSTD(1)),
     kafka_index Int32,
@@ -115,9 +120,8 @@ CREATE TABLE audit.dead_letters
     CONSTRAINT fresh CHECK ingested_at > now64(3) - INTERVAL 10 MINUTE AND ingested_at < now64(3) + INTERVAL 5 MINUTE
 )
 ENGINE = MergeTree
-PARTITION BY toYYYYMM(at)
 ORDER BY (kafka_topic, kafka_partition, kafka_offset, kafka_index)
-SETTINGS non_replicated_deduplication_window = 10000, ttl_only_drop_parts = 1;
+SETTINGS non_replicated_deduplication_window = 100000, ttl_only_drop_parts = 1;
 
 -- Offsets that retention removed before they could be read: a recorded gap,
 -- never a silent jump.

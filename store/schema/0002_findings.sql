@@ -26,3 +26,14 @@ ENGINE = MergeTree
 PARTITION BY toYYYYMM(at)
 ORDER BY (tenant, rule, at, id)
 SETTINGS non_replicated_deduplication_window = 10000, ttl_only_drop_parts = 1;
+
+-- Up to which time of insertion the detector has looked at what is stored: a
+-- detector that starts stores what it finds behind the newest mark.
+CREATE TABLE audit.detector_marks
+(
+    looked_at DateTime64(3, 'UTC'),
+    at DateTime64(3, 'UTC')
+)
+ENGINE = MergeTree
+ORDER BY at
+SETTINGS non_replicated_deduplication_window = 10000;

@@ -1,0 +1,107 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"gatehouse/ingest/event"
+	"gatehouse/ingest/stream"
+)
+
+// resume settles what the owner before left: a declared batch is replayed with
+// exactly its range, unless it is found stored.
+func (in *Ingester) resume(ctx context.Context, src Source) error {
+	offset, metadata := src.Position()
+	declared, found, err := parseIntent(metadata)
+	if err != nil {
+		return fmt.Errorf("resume at offset %d: %w", offset, err)
+	}
+	if !found {
+		return nil
+	}
+	r := src.Range(declared.first, declared.last)
+	if declared.topicID != r.TopicID {
+		// The topic was deleted and made again. What was declared belongs to the
+		// one that is gone; where to go on is for the source to say.
+		in.cfg.Log.ErrorContext(ctx, "the declared batch belongs to a topic that was deleted", "batch", r.String())
+		r.TopicID = declared.topicID
+		return in.recordGap(ctx, r, GapRecreated)
+	}
+	if declared.token != r.Token() {
+		return fmt.Errorf("resume batch %s: it was declared under another token: another version of gatehouse, or another cluster, left it; "+
+			"start that one once more to finish it", r)
+	}
+	return in.replay(ctx, src, r)
+}
+
+// replay reads a declared range again and stores it, or finds that it is stored.
+func (in *Ingester) replay(ctx context.Context, src Source, r event.Range) error {
+	stored, err := in.storedRows(ctx, r)
+	if err != nil {
+		return err
+	}
+	in.cfg.Log.InfoContext(ctx, "declared batch replayed", "batch", r.String(), "rows_stored", stored)
+	b, err := in.reread(ctx, src, r, stored > 0)
+	if err != nil {
+		return fmt.Errorf("replay batch %s: %w", r, err)
+	}
+	// Rows may be stored although their records are gone by now.
+	complete := stored > 0 && stored >= uint64(len(b.Events)+len(b.Rejected))
+	batch := event.Batch{Range: r, Events: b.Events, Rejected: b.Rejected}
+	if err := in.append(ctx, batch, complete); err != nil {
+		return err
+	}
+	src.Seek(r.Last + 1)
+	if err := src.Commit(ctx, r.Last+1, ""); err != nil {
+		return fmt.Errorf("acknowledge batch %s: %w", r, err)
+	}
+	in.metrics.replays.Inc()
+	return nil
+}
+
+// reread decodes the records of a range. Offsets of it that retention has removed
+// since are a gap, unless the range is stored.
+func (in *Ingester) reread(ctx context.Context, src Source, r event.Range, stored bool) (*filling, error) {
+	src.Seek(r.First)
+	b := &filling{next: r.First}
+	for b.next <= r.Last {
+		records, next, err := src.Next(ctx)
+		var gap *stream.GapError
+		switch {
+		case errors.As(err, &gap):
+			lost := src.Range(gap.From, min(gap.To-1, r.Last))
+			if !stored {
+				if err := in.recordGap(ctx, lost, GapRetention); err != nil {
+					return nil, err
+				}
+			}
+			src.Seek(gap.To)
+			next = gap.To
+		case err != nil:
+			if next, err = in.stepOver(ctx, src, err); err != nil {
+				return nil, err
+			}
+		}
+		for i := range records {
+			if records[i].Offset <= r.Last {
+				in.fill(b, r, &records[i])
+			}
+		}
+		b.next = next
+	}
+	return b, nil
+}
+
+// storedRows counts the rows of a range that are stored, when the store can say.
+func (in *Ingester) storedRows(ctx context.Context, r event.Range) (n uint64, err error) {
+	if in.cfg.Stored == nil {
+		return 0, nil
+	}
+	err = in.retry(ctx, "look for stored rows", func() error {
+		events, rejected, err := in.cfg.Stored(ctx, r)
+		n = events + rejected
+		return err
+	})
+	return n, err
+}
