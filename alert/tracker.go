@@ -220,7 +220,8 @@ func finite(f *detect.Finding) *detect.Finding {
 func (c *Change) Advance(now int64) error {
 	for _, id := range slices.Sorted(maps.Keys(c.base.unsettled)) {
 		i, _ := c.get(id)
-		if i.State == StateResolved || now-i.Last <= c.base.cfg.Quiet.Microseconds() {
+		// Compared before it is subtracted: now may be the least number there is.
+		if i.State == StateResolved || now <= i.Last || now-i.Last <= c.base.cfg.Quiet.Microseconds() {
 			continue
 		}
 		if err := c.resolveQuiet(i); err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"log/slog"
 	"time"
 
@@ -67,6 +68,20 @@ func New(cfg Config) (*Detector, error) {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	return &Detector{cfg: cfg, engine: NewEngine(cfg.Engine), metrics: newMetrics(cfg.Metrics), log: cfg.Log}, nil
+}
+
+// Warm lets the engine see events that were looked at before, so that it knows
+// what it knew. What they bring to light is not reported and not counted. Call it
+// before Run.
+func (d *Detector) Warm(events iter.Seq2[event.Event, error]) error {
+	for ev, err := range events {
+		if err != nil {
+			return fmt.Errorf("warm up: %w", err)
+		}
+		d.engine.Observe(&ev)
+	}
+	d.metrics.last = d.engine.Stats()
+	return nil
 }
 
 // Run works until ctx ends, which is no error, or source or sink fail. At the

@@ -30,12 +30,16 @@ type Stored struct {
 	At      time.Time
 }
 
-// Recent reads the events that were stored since a time, in the same order, but
-// no more than about limit of the newest: whole batches, from the first one that
-// still fits. It reads in pieces, so its memory does not grow with what it reads.
-func (db *DB) Recent(ctx context.Context, since time.Time, limit uint64) iter.Seq2[Stored, error] {
+// Span is a time of insertion: from Since on, before Until.
+type Span struct{ Since, Until time.Time }
+
+// Recent reads the events that were stored in a span of time, in the same order,
+// but no more than about limit of the newest: whole batches, from the first one
+// that still fits. It reads in pieces, so its memory does not grow with what it
+// reads.
+func (db *DB) Recent(ctx context.Context, span Span, limit uint64) iter.Seq2[Stored, error] {
 	return func(yield func(Stored, error) bool) {
-		pieces, err := db.pieces(ctx, since, limit)
+		pieces, err := db.pieces(ctx, span, limit)
 		if err != nil {
 			yield(Stored{}, err)
 			return
@@ -56,9 +60,10 @@ type piece struct{ from, to int64 }
 const pieceRows = 100_000
 
 // pieces cuts the newest limit rows into spans of about pieceRows, oldest first.
-func (db *DB) pieces(ctx context.Context, since time.Time, limit uint64) ([]piece, error) {
+func (db *DB) pieces(ctx context.Context, span Span, limit uint64) ([]piece, error) {
 	rows, err := db.conn.Query(ctx, `SELECT toUnixTimestamp64Milli(ingested_at) AS at, count() FROM audit.events
-WHERE ingested_at >= fromUnixTimestamp64Milli(?) GROUP BY at ORDER BY at DESC`, since.UnixMilli())
+WHERE ingested_at >= fromUnixTimestamp64Milli(?) AND ingested_at < fromUnixTimestamp64Milli(?)
+GROUP BY at ORDER BY at DESC`, max(span.Since.UnixMilli(), 0), span.Until.UnixMilli())
 	if err != nil {
 		return nil, fmt.Errorf("look for recent events: %w", describe(ctx, err))
 	}

@@ -189,7 +189,7 @@ func TestRecentReadsTheNewestBatches(t *testing.T) {
 			}
 		}
 		var got []int64
-		for e, err := range db.Recent(t.Context(), start.Add(time.Second), 20) {
+		for e, err := range db.Recent(t.Context(), Span{start.Add(time.Second), start.Add(time.Minute)}, 20) {
 			if err != nil {
 				t.Fatal(err)
 			}

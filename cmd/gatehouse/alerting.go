@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math"
 	"strings"
 	"time"
 
@@ -32,9 +33,7 @@ const (
 	alertEvery = time.Second
 	// alertOverlap is how far before the newest row seen the next look begins:
 	// rows of several writers do not appear in the order of their stamps.
-	alertOverlap = time.Minute
-	// alertBack is how far back a start looks for findings nobody was told of.
-	alertBack = 24 * time.Hour
+	alertOverlap = 10 * time.Minute
 	// incidentBack is how far back incidents are restored: longer than an
 	// incident can stay open without a finding, plus the time to reopen it.
 	incidentBack = 14 * 24 * time.Hour
@@ -43,7 +42,7 @@ const (
 func newAlerting(a *app) *alerting {
 	return &alerting{
 		manager: a.manager, findings: newFindingTable(a.db), log: a.log.With("component", "alert"),
-		wake: make(chan struct{}, 1), flushes: make(chan chan error), cursor: time.Now().Add(-alertBack), known: map[string]bool{},
+		wake: make(chan struct{}, 1), flushes: make(chan chan error), known: map[string]bool{},
 		reached: func() int64 {
 			if a.detection != nil {
 				return a.detection.watermark.Load()
@@ -59,6 +58,7 @@ func (w *alerting) restore(ctx context.Context, incidents *store.Table[alert.Inc
 	// not make a state.
 	const lately = "incident_id IN (SELECT incident_id FROM audit.incident_log WHERE stored_at >= ?)"
 	since := time.Now().Add(-incidentBack)
+	w.cursor = since // findings nobody was told of; the manager knows the others
 	events, err := incidents.All(ctx, lately+" ORDER BY incident_id, seq", since)
 	if err != nil {
 		return err
@@ -130,8 +130,9 @@ func (w *alerting) look(ctx context.Context) error {
 			continue
 		}
 		f, err := r.finding()
-		if err != nil {
-			return err
+		if err != nil { // of a newer version: the others must not wait for it
+			w.log.ErrorContext(ctx, "finding left out", "finding", r.ID, "error", err)
+			continue
 		}
 		fresh = append(fresh, f)
 	}
@@ -140,16 +141,25 @@ func (w *alerting) look(ctx context.Context) error {
 			return err
 		}
 	}
-	// What lies before the next look's begin never comes again, so only the ids
-	// of this look need to be remembered.
+	w.remember(rows)
+	if reached := w.reached(); reached != math.MinInt64 {
+		return w.manager.Advance(ctx, reached)
+	}
+	return nil
+}
+
+// remember moves the cursor on. What lies before the next look's begin never
+// comes again, so only the ids of this look need to be kept. A stamp from the
+// future does not count: it would hide what is stored until then.
+func (w *alerting) remember(rows []findingRow) {
+	now := time.Now()
 	clear(w.known)
 	for _, r := range rows {
 		w.known[r.ID] = true
-		if r.StoredAt.After(w.cursor) {
+		if r.StoredAt.After(w.cursor) && !r.StoredAt.After(now) {
 			w.cursor = r.StoredAt
 		}
 	}
-	return w.manager.Advance(ctx, w.reached())
 }
 
 // sampler shows the events behind a finding in an incident's thread.

@@ -296,7 +296,8 @@ func (a *app) startIngest(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	sinks := []ingest.Sink{a.db.Ledger(), a.feed}
+	ledger := a.db.Ledger()
+	sinks := []ingest.Sink{ledger, a.feed}
 	if a.feed == nil {
 		if sinks[1], err = a.startKafkaFeed(ctx); err != nil {
 			return err
@@ -308,7 +309,7 @@ func (a *app) startIngest(ctx context.Context) error {
 	a.ingester, err = ingest.New(ingest.Config{
 		Redactor: redactor, Sinks: sinks, Gaps: gaps, Gateways: a.cfg.Kafka.Topics,
 		FlushInterval: a.cfg.Ingest.FlushInterval, BatchEvents: a.cfg.Ingest.BatchEvents, BatchBytes: a.cfg.Ingest.BatchBytes,
-		Permanent: store.Permanent, Log: a.log.With("component", "ingest"), Metrics: a.registry,
+		Permanent: store.Permanent, Stored: ledger.Stored, Log: a.log.With("component", "ingest"), Metrics: a.registry,
 	})
 	if err != nil {
 		return err

@@ -138,9 +138,10 @@ func parseConfig(path string, text []byte) (config, error) {
 	return c, c.validate(path)
 }
 
-// yamlError keeps of a YAML error the place and the reason, without colours.
+// yamlError keeps of a YAML error the place and the reason. The line itself is
+// not shown: it may hold a password that was put where it does not belong.
 func yamlError(err error) string {
-	return strings.TrimSpace(yaml.FormatError(err, false, true))
+	return strings.TrimSpace(yaml.FormatError(err, false, false))
 }
 
 func (c *config) validate(path string) error {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"gatehouse/alert/slack/slackfake"
+	"gatehouse/deploy/embedded"
 	"gatehouse/ingest"
 	"gatehouse/ingest/stream"
 	"gatehouse/ingest/traffic"
@@ -112,6 +113,9 @@ const demoMark = "gatehouse-demo"
 
 // emptyDemoDir makes dir, or empties it if an earlier demo made it.
 func emptyDemoDir(dir string) error {
+	if err := freeDir(dir); err != nil {
+		return err
+	}
 	entries, err := os.ReadDir(dir)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return usageError{fmt.Errorf("look at the demo's directory: %w", err)}
@@ -133,6 +137,19 @@ func emptyDemoDir(dir string) error {
 		return fmt.Errorf("mark the demo's directory: %w", err)
 	}
 	return nil
+}
+
+// freeDir refuses a directory that another process has: emptying it would take a
+// database away under that one.
+func freeDir(dir string) error {
+	if _, err := os.Stat(filepath.Join(dir, demoMark)); err != nil {
+		return nil // not ours; who it belongs to is looked at next
+	}
+	lock, err := embedded.Start(context.Background(), embedded.Config{Dir: dir, NoClickHouse: true, NoKafka: true})
+	if err != nil {
+		return err
+	}
+	return lock.Close()
 }
 
 // startSlack starts Slack's stand-in and points the configuration at it.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"gatehouse/detect"
+	"gatehouse/ingest"
 	"gatehouse/ingest/event"
 	"gatehouse/rules"
 )
@@ -57,7 +58,7 @@ func (c *detectCmd) Run(ctx context.Context, con *console) error {
 		return err
 	}
 	run := &offlineRun{con: con, engine: newEngine(set), started: time.Now(), progress: con.progress(), table: c.Table}
-	if err := run.files(ctx, lineDecoder{c.Gateway, redactor}, c.Files); err != nil {
+	if err := run.files(ctx, newLineDecoder(c.Gateway, redactor), c.Files); err != nil {
 		return err
 	}
 	return run.finish()
@@ -103,11 +104,11 @@ func (r *offlineRun) files(ctx context.Context, d lineDecoder, files []string) e
 	return nil
 }
 
-func (r *offlineRun) take(d decoded) error {
-	r.refused.add(d.rejected)
-	for i := range d.events {
+func (r *offlineRun) take(d ingest.Decoded) error {
+	r.refused.add(d.Rejected)
+	for i := range d.Events {
 		r.queue.seq++
-		heap.Push(&r.queue, queued{&d.events[i], r.queue.seq})
+		heap.Push(&r.queue, queued{&d.Events[i], r.queue.seq})
 		if r.queue.Len() > reorderEvents {
 			r.observe()
 		}
@@ -205,11 +206,11 @@ func oldestFirst(ctx context.Context, con *console, d lineDecoder, files []strin
 	}
 	first := map[string]int64{}
 	for _, file := range files {
-		err := d.each(ctx, con, file, func(got decoded) error {
-			if len(got.events) == 0 {
+		err := d.each(ctx, con, file, func(got ingest.Decoded) error {
+			if len(got.Events) == 0 {
 				return nil
 			}
-			first[file] = got.events[0].TS
+			first[file] = got.Events[0].TS
 			return io.EOF
 		})
 		if err != nil && err != io.EOF { //nolint:errorlint // our own value, handed through

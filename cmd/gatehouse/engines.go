@@ -33,29 +33,61 @@ func (d *database) stop(context.Context) {
 	}
 }
 
-// openReader opens ClickHouse for reading: the server of the configuration, the
-// embedded engine of a running gatehouse, or that engine started here.
+// openReader opens ClickHouse for a person's question: the server of the
+// configuration, the embedded engine of a running gatehouse, or that engine
+// started here. On the embedded engine it is the reader, behind the gate.
 func openReader(ctx context.Context, cfg config, con *console) (*database, error) {
-	if cfg.ClickHouse.URL == "" && listening(cfg.ClickHouse.Listen) {
-		db, err := store.Open(ctx, store.Config{URL: "http://" + cfg.ClickHouse.Listen})
-		if err != nil {
-			return nil, err
-		}
-		return &database{db: db}, nil
+	switch {
+	case cfg.ClickHouse.URL != "":
+		return openServerOnly(ctx, cfg)
+	case listening(cfg.ClickHouse.Listen):
+		return openRunning(ctx, cfg)
 	}
-	return openWriter(ctx, cfg, con)
+	return openEngine(ctx, cfg, con, func(e *embedded.Engines) store.Config {
+		return store.Config{URL: e.ClickHouse().URL}
+	})
+}
+
+// openDir is openReader for the data in one directory: its engine is started
+// here, unless a running gatehouse has it.
+func openDir(ctx context.Context, cfg config, con *console) (*database, error) {
+	db, err := openEngine(ctx, cfg, con, func(e *embedded.Engines) store.Config {
+		return store.Config{URL: e.ClickHouse().URL}
+	})
+	if err != nil && listening(cfg.ClickHouse.Listen) {
+		return openRunning(ctx, cfg)
+	}
+	return db, err
+}
+
+// openRunning asks the engine of a gatehouse that runs on this machine.
+func openRunning(ctx context.Context, cfg config) (*database, error) {
+	db, err := store.Open(ctx, store.Config{URL: "http://" + cfg.ClickHouse.Listen})
+	if err != nil {
+		return nil, err
+	}
+	return &database{db: db}, nil
+}
+
+func openServerOnly(ctx context.Context, cfg config) (*database, error) {
+	db, err := openServer(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	return &database{db: db}, nil
 }
 
 // openWriter opens ClickHouse with the right to write. The embedded engine has
 // one process, so this fails while a gatehouse runs on the same data directory.
 func openWriter(ctx context.Context, cfg config, con *console) (*database, error) {
 	if cfg.ClickHouse.URL != "" {
-		db, err := openServer(ctx, cfg)
-		if err != nil {
-			return nil, err
-		}
-		return &database{db: db}, nil
+		return openServerOnly(ctx, cfg)
 	}
+	return openEngine(ctx, cfg, con, embeddedStore)
+}
+
+// openEngine starts the embedded engine for one command.
+func openEngine(ctx context.Context, cfg config, con *console, as func(*embedded.Engines) store.Config) (*database, error) {
 	if _, err := os.Stat(filepath.Join(cfg.DataDir, "clickhouse")); errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("no data in %s yet: start gatehouse run or gatehouse demo --keep first, or set clickhouse.url", cfg.DataDir)
 	}
@@ -65,7 +97,7 @@ func openWriter(ctx context.Context, cfg config, con *console) (*database, error
 	if err != nil {
 		return nil, err
 	}
-	db, err := store.Open(ctx, embeddedStore(engines))
+	db, err := store.Open(ctx, as(engines))
 	if err != nil {
 		return nil, errors.Join(err, engines.Close())
 	}

@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
+	"sync"
+	"time"
 
 	"gatehouse/ingest/event"
 	"gatehouse/ingest/stream"
@@ -16,19 +18,63 @@ import (
 // at it: after a crash in between, the detector reads the batch again from
 // ClickHouse when it warms up.
 type feed struct {
-	batches chan event.Batch
+	items chan fed
+
+	mu      sync.Mutex
+	waiting map[*fed]bool
+	latest  time.Time // since of the newest item from a feed topic; zero in one process
 }
 
-func newFeed() *feed { return &feed{batches: make(chan event.Batch)} }
+// fed is stored events of one partition, and a time before which they were not
+// stored.
+type fed struct {
+	events  []event.Event
+	topicID string
+	since   time.Time
+}
+
+func newFeed() *feed { return &feed{items: make(chan fed), waiting: map[*fed]bool{}} }
 
 // Append implements ingest.Sink.
 func (f *feed) Append(ctx context.Context, b event.Batch) error {
+	return f.hand(ctx, fed{events: b.Events, topicID: b.Range.TopicID, since: time.Now()})
+}
+
+func (f *feed) hand(ctx context.Context, item fed) error {
+	f.mark(&item, true)
+	defer f.mark(&item, false)
 	select {
-	case f.batches <- b:
+	case f.items <- item:
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+func (f *feed) mark(item *fed, waits bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if waits {
+		f.waiting[item] = true
+		return
+	}
+	delete(f.waiting, item)
+}
+
+// handed is a time of which everything stored before has been handed over, give
+// or take how long a batch is on its way from the ledger to here.
+func (f *feed) handed(now time.Time) time.Time {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.latest.IsZero() {
+		now = f.latest
+	}
+	for item := range f.waiting {
+		if item.since.Before(now) {
+			now = item.since
+		}
+	}
+	return now
 }
 
 // kafkaFeed hands stored batches to a detector in another process, through a
@@ -40,12 +86,19 @@ type kafkaFeed struct {
 	topic    string
 }
 
+// topicIDHeader carries the incarnation of the raw topic with an event.
+const topicIDHeader = "gatehouse-topic-id"
+
 // Append implements ingest.Sink.
 func (f *kafkaFeed) Append(ctx context.Context, b event.Batch) error {
-	key := fmt.Appendf(nil, "%s/%d", b.Range.Topic, b.Range.Partition)
+	if len(b.Events) == 0 {
+		return nil
+	}
+	key, now := fmt.Appendf(nil, "%s/%d", b.Range.Topic, b.Range.Partition), time.Now()
+	headers := []stream.Header{{Key: topicIDHeader, Value: []byte(b.Range.TopicID)}}
 	msgs := make([]stream.Message, len(b.Events))
 	for i := range b.Events {
-		msgs[i] = stream.Message{Key: key, Value: b.Events[i].AppendJSON(nil)}
+		msgs[i] = stream.Message{Key: key, Value: b.Events[i].AppendJSON(nil), Headers: headers, Time: now}
 	}
 	if err := f.producer.Append(ctx, f.topic, msgs...); err != nil {
 		return fmt.Errorf("feed the detector: %w", err)
@@ -62,21 +115,46 @@ func (f *feed) readFeed(ctx context.Context, p *stream.Partition) error {
 		if err != nil {
 			return fmt.Errorf("read feed: %w", err)
 		}
-		b := event.Batch{Events: make([]event.Event, 0, len(records))}
-		for _, rec := range records {
-			var e event.Event
-			if err := e.UnmarshalJSON(rec.Value); err != nil {
-				return fmt.Errorf("read feed at offset %d: %w: is kafka.feed_topic used by something else?", rec.Offset, err)
+		for len(records) > 0 {
+			item, n, err := feedItem(records)
+			if err != nil {
+				return err
 			}
-			b.Events = append(b.Events, e)
-		}
-		if err := f.Append(ctx, b); err != nil {
-			return err
+			if err := f.hand(ctx, item); err != nil {
+				return err
+			}
+			f.mu.Lock()
+			f.latest = item.since
+			f.mu.Unlock()
+			records = records[n:]
 		}
 		if err := p.Commit(ctx, next, ""); err != nil {
 			return fmt.Errorf("commit feed: %w", err)
 		}
 	}
+}
+
+// feedItem reads the first n records that are of one incarnation of a topic.
+func feedItem(records []stream.Record) (item fed, n int, err error) {
+	item = fed{topicID: topicIDOf(&records[0]), since: records[0].Time}
+	for n < len(records) && topicIDOf(&records[n]) == item.topicID {
+		var e event.Event
+		if err := e.UnmarshalJSON(records[n].Value); err != nil {
+			return fed{}, 0, fmt.Errorf("read feed at offset %d: %w: is kafka.feed_topic used by something else?", records[n].Offset, err)
+		}
+		item.events = append(item.events, e)
+		n++
+	}
+	return item, n, nil
+}
+
+func topicIDOf(r *stream.Record) string {
+	for _, h := range r.Headers {
+		if h.Key == topicIDHeader {
+			return string(h.Value)
+		}
+	}
+	return ""
 }
 
 // seen drops events that came before. A partition's events arrive in the order
@@ -87,31 +165,43 @@ type seen struct {
 	last map[partition]event.Origin
 }
 
+// partition is one partition of one incarnation of a topic.
 type partition struct {
-	topic string
-	id    int32
+	topicID, topic string
+	id             int32
 }
 
 func newSeen() *seen { return &seen{last: map[partition]event.Origin{}} }
 
-// fresh says whether an origin is new, and remembers it.
-func (s *seen) fresh(o event.Origin) bool {
-	p := partition{o.Topic, o.Partition}
-	last, known := s.last[p]
-	if known && o.Compare(last) <= 0 {
-		return false
+// note remembers an origin that is looked at without being asked for.
+func (s *seen) note(topicID string, o event.Origin) {
+	p := partition{topicID, o.Topic, o.Partition}
+	if last, known := s.last[p]; !known || o.Compare(last) > 0 {
+		s.last[p] = o
 	}
-	s.last[p] = o
-	return true
 }
 
-// filter keeps the new events of a batch, in place.
-func (s *seen) filter(events []event.Event) []event.Event {
-	kept := events[:0]
+// filter gives the new events of a list: the list itself when all are.
+func (s *seen) filter(topicID string, events []event.Event) []event.Event {
+	var kept []event.Event
+	dropped := false
 	for i := range events {
-		if s.fresh(events[i].Origin) {
+		o := events[i].Origin
+		p := partition{topicID, o.Topic, o.Partition}
+		last, known := s.last[p]
+		if known && o.Compare(last) <= 0 {
+			if !dropped {
+				dropped, kept = true, append(kept, events[:i]...)
+			}
+			continue
+		}
+		s.last[p] = o
+		if dropped {
 			kept = append(kept, events[i])
 		}
 	}
-	return kept
+	if dropped {
+		return kept
+	}
+	return events
 }

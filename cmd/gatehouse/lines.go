@@ -10,7 +10,9 @@ import (
 	"io"
 	"os"
 	"strings"
+	"time"
 
+	"gatehouse/ingest"
 	"gatehouse/ingest/event"
 	"gatehouse/ingest/gateway"
 	"gatehouse/ingest/redact"
@@ -66,53 +68,26 @@ func (l *lineReader) next() (line []byte, size int, err error) {
 	}
 }
 
-// decoded is what one line became.
-type decoded struct {
-	events   []event.Event
-	rejected []event.Rejection
-}
-
 // lineDecoder decodes and redacts lines of one source type.
 type lineDecoder struct {
-	gateway  string
-	redactor *redact.Redactor
+	gateway string
+	decoder ingest.Decoder
 }
 
-// decode turns one line into events and rejections with origin file/0/number.
-func (d lineDecoder) decode(file string, number int64, line []byte, size int) decoded {
-	var out decoded
-	origin := event.Origin{Topic: file, Offset: number}
-	reject := func(index int32, err *event.DecodeError, _ int) {
-		origin.Index = index
-		out.rejected = append(out.rejected, event.Rejection{Origin: origin, Gateway: d.gateway, Reason: err.Reason, Size: size})
-	}
-	emit := func(index int32, raw event.Raw) {
-		origin.Index = index
-		e, err := d.redactor.Redact(&raw, origin)
-		if err != nil {
-			var refused *event.DecodeError
-			if !errors.As(err, &refused) {
-				refused = event.Reject(event.ReasonRedaction, "", "")
-			}
-			reject(index, refused, size)
-			return
-		}
-		out.events = append(out.events, e)
-	}
-	gateway.Decode(d.gateway, line, emit, reject)
-	return out
+func newLineDecoder(gateway string, redactor *redact.Redactor) lineDecoder {
+	return lineDecoder{gateway, ingest.Decoder{Redactor: redactor, Clock: time.Now}}
 }
 
-// each reads every line of a file and hands on what it became. Empty lines are
-// skipped.
-func (d lineDecoder) each(ctx context.Context, con *console, file string, do func(decoded) error) error {
+// each reads every line of a file and hands on what it became, with origin
+// file/0/line. Empty lines are skipped.
+func (d lineDecoder) each(ctx context.Context, con *console, file string, do func(ingest.Decoded) error) error {
 	lines, closer, err := openLines(con, file)
 	if err != nil {
 		return err
 	}
 	defer closer.Close() //nolint:errcheck // read only
 	for number := int64(1); ; number++ {
-		line, size, err := lines.next()
+		line, _, err := lines.next()
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
@@ -125,7 +100,9 @@ func (d lineDecoder) each(ctx context.Context, con *console, file string, do fun
 		if len(bytes.TrimSpace(line)) == 0 {
 			continue
 		}
-		if err := do(d.decode(file, number, line, size)); err != nil {
+		var got ingest.Decoded
+		d.decoder.Decode(d.gateway, event.Origin{Topic: file, Offset: number}, line, &got)
+		if err := do(got); err != nil {
 			return err
 		}
 	}

@@ -475,7 +475,7 @@ func TestQueryReachesARunningProcess(t *testing.T) {
 		}
 		names = append(names, row.Name)
 	}
-	want := []string{"dead_letters", "deliveries", "events", "findings", "incident_log", "ingest_gaps", "schema_migrations"}
+	want := []string{"dead_letters", "deliveries", "detector_marks", "events", "findings", "incident_log", "ingest_gaps", "schema_migrations"}
 	if d := cmp.Diff(want, names); d != "" {
 		t.Error(d)
 	}

@@ -43,10 +43,11 @@ func (c *queryCmd) Run(ctx context.Context, con *console) error {
 	if err != nil {
 		return err
 	}
+	open := openReader
 	if c.DataDir != "" {
-		cfg.DataDir, cfg.ClickHouse.URL = c.DataDir, ""
+		cfg.DataDir, cfg.ClickHouse.URL, open = c.DataDir, "", openDir
 	}
-	reader, err := openReader(ctx, cfg, con)
+	reader, err := open(ctx, cfg, con)
 	if err != nil {
 		return err
 	}

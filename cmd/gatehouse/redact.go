@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 
+	"gatehouse/ingest"
 	"gatehouse/ingest/redact"
 )
 
@@ -44,11 +45,11 @@ func (c *redactCmd) Run(ctx context.Context, con *console) error {
 	var refused rejections
 	var buf []byte
 	events := 0
-	print := func(d decoded) error {
-		refused.add(d.rejected)
-		for i := range d.events {
+	print := func(d ingest.Decoded) error {
+		refused.add(d.Rejected)
+		for i := range d.Events {
 			events++
-			buf = append(d.events[i].AppendJSON(buf[:0]), '\n')
+			buf = append(d.Events[i].AppendJSON(buf[:0]), '\n')
 			if _, err := out.Write(buf); err != nil {
 				return fmt.Errorf("write events: %w", err)
 			}
@@ -59,7 +60,7 @@ func (c *redactCmd) Run(ctx context.Context, con *console) error {
 		c.Files = []string{"-"}
 	}
 	for _, file := range c.Files {
-		if err := (lineDecoder{c.Gateway, redactor}).each(ctx, con, file, print); err != nil {
+		if err := newLineDecoder(c.Gateway, redactor).each(ctx, con, file, print); err != nil {
 			return err
 		}
 	}
