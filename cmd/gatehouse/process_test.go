@@ -576,10 +576,16 @@ func TestShipFollowsOverRotation(t *testing.T) {
 	if err := os.Rename(log, log+".1"); err != nil {
 		t.Fatal(err)
 	}
-	appendLine(log+".1", 3) // the gateway still has the old file open
+	appendLine(log, 3)      // the successor is there at once, as logrotate makes it …
+	appendLine(log+".1", 4) // … and the gateway still has the old file open
 	stored(3)
-	appendLine(log, 4)
 	stored(4)
+	if err := os.Truncate(log, 0); err != nil { // copytruncate
+		t.Fatal(err)
+	}
+	appendLine(log, 5)
+	appendLine(log, 6)
+	stored(6)
 	if err := ship.Process.Signal(os.Interrupt); err != nil {
 		t.Fatal(err)
 	}
@@ -588,8 +594,37 @@ func TestShipFollowsOverRotation(t *testing.T) {
 	}
 	mu.Lock()
 	defer mu.Unlock()
-	if !strings.Contains(out.String(), "ship: 4 lines") {
+	if !strings.Contains(out.String(), "ship: 6 lines") {
 		t.Errorf("ship said %q", out.String())
+	}
+}
+
+// A line that comes through a pipe is sent when it comes, not when there are a
+// thousand; a signal ends ship with nothing left behind.
+func TestShipSendsALineOfAPipeAtOnce(t *testing.T) {
+	c := newChild(t, startFake(t))
+	c.start()
+	c.ready()
+	ship := exec.Command("gatehouse", "ship", "-c", c.config, "--gateway", "clf")
+	var out bytes.Buffer
+	ship.Stderr = &out
+	in, err := ship.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := ship.Start(); err != nil {
+		t.Fatal(err)
+	}
+	fmt.Fprintln(in, `203.0.113.9 - ana [04/Mar/2026:05:06:07 +0000] "GET /v1/orders/1 HTTP/1.1" 200 5 "-" "curl/8.5"`)
+	c.wait("the line", func() bool {
+		got, ok := c.query("SELECT count() FROM audit.events")
+		return ok && got == "1"
+	})
+	if err := ship.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	if err := ship.Wait(); err != nil || !strings.Contains(out.String(), "ship: 1 lines") {
+		t.Errorf("%v, said %q", err, out.String())
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"gatehouse/ingest"
+	"gatehouse/ingest/event"
 	"gatehouse/ingest/stream"
 )
 
@@ -27,7 +28,8 @@ type shipCmd struct {
 func (shipCmd) Help() string {
 	return `Each line becomes one Kafka record with its source type and position in headers. A
 line is acknowledged by all replicas before the next batch is read. Without
-kafka.brokers in the configuration it sends to a gatehouse run on this machine.
+kafka.brokers in the configuration it sends to a gatehouse run on this machine. It keeps
+no position: started again, it sends a file from its beginning again.
 
 Examples:
   gatehouse ship --gateway clf /var/log/nginx/access.log
@@ -40,9 +42,13 @@ const positionHeader = "gatehouse-position"
 
 // Limits of one batch to Kafka.
 const (
-	shipLines    = 1000
-	shipBytes    = 1 << 20
-	followEvery  = 200 * time.Millisecond
+	shipLines   = 1000
+	shipBytes   = 1 << 20
+	followEvery = 200 * time.Millisecond
+	lastFlush   = 10 * time.Second
+	// rotateQuiet is how long a rotated file is read on: its writer has it open
+	// until it learns of the rotation.
+	rotateQuiet  = 5 * time.Second
 	shipProgress = "shipped %d lines, %s"
 )
 
@@ -60,13 +66,16 @@ func (c *shipCmd) Run(ctx context.Context, con *console) error {
 		return err
 	}
 	s := &shipper{con: con, producer: producer, topic: c.Topic, gateway: c.Gateway, progress: con.progress()}
+	defer producer.Close()
 	err = c.ship(ctx, s)
-	s.progress.done()
-	if err == nil || errors.Is(err, context.Canceled) {
-		fmt.Fprintf(con.err, "ship: %d lines, %s acknowledged\n", s.lines, byteText(s.bytes))
-		err = nil
+	if errors.Is(err, context.Canceled) {
+		// What was read goes out before the end that was asked for.
+		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastFlush)
+		err = s.flush(last)
+		cancel()
 	}
-	producer.Close()
+	s.progress.done()
+	fmt.Fprintf(con.err, "ship: %d lines, %s acknowledged\n", s.lines, byteText(s.bytes))
 	return err
 }
 
@@ -106,22 +115,57 @@ type shipper struct {
 	bytes   int
 }
 
+// readLine is one line of a file, or the end of reading it.
+type readLine struct {
+	text   []byte
+	number int64
+	err    error
+}
+
+// file sends a file's lines. A batch goes out when it is full or a moment old: a
+// pipe may bring a line now and the next one in an hour.
 func (s *shipper) file(ctx context.Context, name string) error {
 	lines, closer, err := openLines(s.con, name)
 	if err != nil {
 		return err
 	}
 	defer closer.Close() //nolint:errcheck // read only
+	read := make(chan readLine)
+	go readLines(ctx, lines, read)
+	tick := time.NewTicker(followEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case l := <-read:
+			switch {
+			case errors.Is(l.err, io.EOF):
+				return s.flush(ctx)
+			case l.err != nil:
+				return fmt.Errorf("read %s line %d: %w", name, l.number, l.err)
+			}
+			if err := s.line(ctx, name, l.number, l.text); err != nil {
+				return err
+			}
+		case <-tick.C:
+			if err := s.flush(ctx); err != nil {
+				return err
+			}
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+func readLines(ctx context.Context, lines *lineReader, out chan<- readLine) {
 	for number := int64(1); ; number++ {
-		line, _, err := lines.next()
-		if errors.Is(err, io.EOF) {
-			return s.flush(ctx)
+		text, _, err := lines.next()
+		select {
+		case out <- readLine{text, number, err}:
+		case <-ctx.Done():
+			return
 		}
 		if err != nil {
-			return fmt.Errorf("read %s line %d: %w", name, number, err)
-		}
-		if err := s.line(ctx, name, number, line); err != nil {
-			return err
+			return
 		}
 	}
 }
@@ -132,6 +176,7 @@ func (s *shipper) line(ctx context.Context, name string, number int64, line []by
 	if len(bytes.TrimSpace(line)) == 0 {
 		return nil
 	}
+	line = line[:min(len(line), shipLineBytes)]
 	msg := stream.Message{
 		Key: []byte(name), Value: bytes.Clone(line),
 		Headers: []stream.Header{{Key: positionHeader, Value: []byte(name + ":" + strconv.FormatInt(number, 10))}},
@@ -185,26 +230,46 @@ func (s *shipper) follow(ctx context.Context, followers []*follower) error {
 type follower struct {
 	path   string
 	file   *os.File
+	head   []byte // the file's first bytes, to see that it was emptied and filled anew
 	number int64
 	rest   []byte
+	last   time.Time // when something was read
 }
+
+// headLen is how many bytes tell a file from what it was before.
+const headLen = 64
 
 func (f *follower) read(ctx context.Context, s *shipper) error {
 	if f.file == nil {
-		if err := f.open(); err != nil {
+		if err := f.open(); err != nil || f.file == nil {
 			return err
 		}
+	}
+	if f.emptied() { // by copytruncate: begin again
+		if _, err := f.file.Seek(0, io.SeekStart); err != nil {
+			return fmt.Errorf("follow %s: %w", f.path, err)
+		}
+		f.number, f.rest, f.head = 0, nil, nil
 	}
 	if err := f.drain(ctx, s); err != nil {
 		return err
 	}
-	if !f.rotated() {
+	if !f.replaced() || time.Since(f.last) < rotateQuiet {
 		return nil
+	}
+	return f.finish(ctx, s)
+}
+
+// finish sends the last line of a rotated file, which has no end, and lets the
+// file go.
+func (f *follower) finish(ctx context.Context, s *shipper) error {
+	if err := s.line(ctx, f.path, f.number+1, f.rest); err != nil {
+		return err
 	}
 	if err := f.file.Close(); err != nil {
 		return fmt.Errorf("follow %s: %w", f.path, err)
 	}
-	f.file, f.number, f.rest = nil, 0, nil
+	*f = follower{path: f.path}
 	return nil
 }
 
@@ -216,25 +281,18 @@ func (f *follower) open() error {
 	if err != nil {
 		return usageError{err}
 	}
-	f.file = file
+	f.file, f.last = file, time.Now()
 	return nil
 }
 
 func (f *follower) drain(ctx context.Context, s *shipper) error {
-	if f.file == nil {
-		return nil
-	}
 	chunk := make([]byte, 64<<10)
 	for {
 		n, err := f.file.Read(chunk)
-		f.rest = append(f.rest, chunk[:n]...)
-		for {
-			line, rest, ok := bytes.Cut(f.rest, []byte("\n"))
-			if !ok {
-				break
-			}
-			f.number, f.rest = f.number+1, rest
-			if err := s.line(ctx, f.path, f.number, bytes.TrimRight(line, "\r")); err != nil {
+		if n > 0 {
+			f.last = time.Now()
+			f.head = append(f.head, chunk[:min(n, headLen-len(f.head))]...)
+			if err := f.lines(ctx, s, chunk[:n]); err != nil {
 				return err
 			}
 		}
@@ -247,21 +305,45 @@ func (f *follower) drain(ctx context.Context, s *shipper) error {
 	}
 }
 
-// rotated says whether the path names another file by now, or the file was cut.
-func (f *follower) rotated() bool {
-	if f.file == nil {
+// lines sends the lines that are whole by now. One that never ends is sent cut,
+// as one record over the limit, which the ingester rejects with its place.
+func (f *follower) lines(ctx context.Context, s *shipper, more []byte) error {
+	f.rest = append(f.rest, more...)
+	for {
+		line, rest, whole := bytes.Cut(f.rest, []byte("\n"))
+		if !whole && len(line) <= event.MaxRecordBytes {
+			return nil
+		}
+		f.number, f.rest = f.number+1, rest
+		if err := s.line(ctx, f.path, f.number, bytes.TrimRight(line, "\r")); err != nil {
+			return err
+		}
+	}
+}
+
+// emptied says whether the file was cut, or has other first bytes than it had.
+func (f *follower) emptied() bool {
+	at, err := f.file.Seek(0, io.SeekCurrent)
+	info, errStat := f.file.Stat()
+	if err != nil || errStat != nil {
 		return false
 	}
+	if info.Size() < at {
+		return true
+	}
+	now := make([]byte, len(f.head))
+	_, err = f.file.ReadAt(now, 0)
+	return err == nil && !bytes.Equal(now, f.head)
+}
+
+// replaced says whether the path names another file by now.
+func (f *follower) replaced() bool {
 	have, err := f.file.Stat()
 	if err != nil {
 		return true
 	}
 	now, err := os.Stat(f.path)
-	if err != nil {
-		return false // renamed, the successor is not there yet: keep reading this one
-	}
-	at, err := f.file.Seek(0, io.SeekCurrent)
-	return !os.SameFile(have, now) || (err == nil && now.Size() < at)
+	return err == nil && !os.SameFile(have, now)
 }
 
 func byteText(n int) string {
