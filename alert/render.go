@@ -66,7 +66,7 @@ func (v *View) Evidence() Message {
 	if sql := CleanLines(f.SQL, maxSQL+1); utf8.RuneCountInString(sql) > maxSQL {
 		m.Why = fmt.Sprintf("The SQL that selects the evidence is too long to show here; it is stored with finding %s.", Clean(f.ID, maxValue))
 	} else if sql != "" {
-		m.Code = []Code{{"SQL that selects this evidence again", sql}}
+		m.Code = []Code{{"SQL: all calls of this entity in that time", sql}}
 	}
 	return m
 }
@@ -178,7 +178,7 @@ func (v *View) fields() []MessageField {
 	fields := []MessageField{
 		{Name: "Entity", Value: strings.Join(entity, " · ")},
 		{Name: "First → last", Times: []time.Time{micro(i.First), micro(i.Last)}},
-		{Name: "Events", Value: fmt.Sprintf("%d in %s", i.Events, plural(i.Findings, "finding"))},
+		{Name: "Events", Value: fmt.Sprintf("%d until the rule fired, in %s", i.Events, plural(i.Findings, "finding"))},
 		{Name: "Measured", Value: measures(i.Measures)},
 		{Name: "OWASP", Value: strings.Join(f.OWASP, ", ")},
 		{Name: "ATT&CK", Value: strings.Join(f.Attack, ", ")},

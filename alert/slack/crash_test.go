@@ -174,7 +174,7 @@ func (w *world) checkExactlyOnce(seed uint64) {
 			switch {
 			case m.Thread == "" && strings.Contains(text, i.ID):
 				roots[i.ID]++
-				if want := fmt.Sprintf("%d in %d finding", i.Events, i.Findings); !strings.Contains(text, want) {
+				if want := fmt.Sprintf("%d until the rule fired, in %d finding", i.Events, i.Findings); !strings.Contains(text, want) {
 					w.t.Errorf("seed %d: root of %s does not show %q:\n%s", seed, i.ID, want, text)
 				}
 			case m.Thread != "" && strings.Contains(string(m.Metadata), i.ID):

@@ -40,12 +40,12 @@ func TestMoreFindingsEditTheMessage(t *testing.T) {
 		w.append(m, finding(0, "key-7"))
 		w.append(m, finding(0, "key-7")) // the same again: a redelivery
 		w.settle(m)
-		w.expect([]string{"40 in 1 finding", "networks 2"})
+		w.expect([]string{"40 until the rule fired, in 1 finding", "networks 2"})
 		for n := range 20 {
 			w.append(m, finding(n, "key-7"), finding(n, "key-7"))
 		}
 		w.settle(m)
-		w.expect([]string{"800 in 20 findings", "networks 21"})
+		w.expect([]string{"800 until the rule fired, in 20 findings", "networks 21"})
 		if n := len(w.fake.Messages()); n != 2 {
 			w.t.Errorf("%d messages, want root and evidence", n)
 		}
@@ -191,7 +191,7 @@ func TestTheLifeOfAnIncident(t *testing.T) {
 		w.expect([]string{"RESOLVED quiet"})
 		w.append(m, finding(300, "key-7"))
 		w.settle(m)
-		w.expect([]string{"REOPENED", "80 in 2 findings"})
+		w.expect([]string{"REOPENED", "80 until the rule fired, in 2 findings"})
 		last := w.replies()[len(w.replies())-1]
 		if !last.Broadcast || !strings.Contains(text(last), "REOPENED") {
 			w.t.Errorf("last reply %q, broadcast %v: want the channel to be told", text(last), last.Broadcast)
@@ -245,13 +245,13 @@ func TestADeletedRootIsContinued(t *testing.T) {
 		w.fake.Delete(slackfake.DefaultChannel, w.roots()[0].TS)
 		w.append(m, finding(1, "key-7"))
 		w.settle(m)
-		w.expect([]string{"80 in 2 findings", "continues an earlier message"})
+		w.expect([]string{"80 until the rule fired, in 2 findings", "continues an earlier message"})
 		stop()
 		m, stop = w.start() // and after a restart nothing is posted again
 		defer stop()
 		w.append(m, finding(2, "key-7"))
 		w.settle(m)
-		w.expect([]string{"120 in 3 findings"})
+		w.expect([]string{"120 until the rule fired, in 3 findings"})
 	})
 }
 

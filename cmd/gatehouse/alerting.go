@@ -178,15 +178,16 @@ func (s sampler) Samples(ctx context.Context, f *detect.Finding, limit int) (*al
 	for i, o := range f.Evidence {
 		origins[i] = fmt.Sprintf("(%s, %d, %d, %d)", detect.Quote(o.Topic), o.Partition, o.Offset, o.Index)
 	}
-	const sql = `SELECT ts, method, path, status, client_ip, ua_family FROM audit.events
+	const sql = `SELECT ts, actor, method, path, status, client_ip, ua_family FROM audit.events
 WHERE ts BETWEEN fromUnixTimestamp64Micro(%d) AND fromUnixTimestamp64Micro(%d)
-AND (kafka_topic, kafka_partition, kafka_offset, kafka_index) IN (%s) ORDER BY ts LIMIT %d`
+AND (kafka_topic, kafka_partition, kafka_offset, kafka_index) IN (%s)
+ORDER BY ts, kafka_topic, kafka_partition, kafka_offset, kafka_index LIMIT %d`
 	slack := sampleSlack.Microseconds()
 	res, err := s.db.Query(ctx, fmt.Sprintf(sql, f.First-slack, f.Last+slack, strings.Join(origins, ", "), limit), limit)
 	if err != nil {
 		return nil, err
 	}
-	t := &alert.Table{Caption: "Sample events", Columns: []string{"time (UTC)", "method", "path", "status", "client", "agent"}}
+	t := &alert.Table{Caption: "Sample events", Columns: []string{"time (UTC)", "who", "method", "path", "status", "client", "agent"}}
 	for _, row := range res.Rows {
 		cells := make([]string, len(row))
 		for i, v := range row {

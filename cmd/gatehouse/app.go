@@ -292,7 +292,7 @@ func ensureFeedTopic(ctx context.Context, conf stream.Config, topic string) erro
 
 // startIngest makes the loop that everything begins with.
 func (a *app) startIngest(ctx context.Context) error {
-	redactor, err := openRedactor(a.cfg)
+	redactor, err := openRedactor(a.cfg, a.con)
 	if err != nil {
 		return err
 	}
@@ -400,6 +400,7 @@ func (a *app) greet() {
 	con.printf("  clickhouse  %s\n", a.clickhouseURL())
 	con.printf("  metrics     http://%s/metrics\n", a.ops.addr())
 	con.printf("  rules       %d\n", a.rules.Len())
+	con.printf("  data        %s\n", a.cfg.DataDir)
 	if a.engines == nil {
 		return
 	}

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/alecthomas/kong"
 )
@@ -68,18 +70,50 @@ func run(ctx context.Context, args []string, con *console) int {
 		return exit
 	}
 	if err != nil {
-		return con.fail(usageError{fmt.Errorf("%w: see gatehouse %s--help", err, commandOf(args))})
+		return con.fail(usageError{fmt.Errorf("%w: see gatehouse %s--help", err, commandOf(parser, args))})
 	}
-	return con.fail(cmd.Run())
+	return con.fail(runCommand(ctx, cmd))
 }
 
-// commandOf is the subcommand that args begin with and a space, for the hint
-// behind a usage error.
-func commandOf(args []string) string {
-	if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
-		return args[0] + " "
+// readers are the commands that only read and print: once they are told to stop,
+// nothing of theirs needs to be finished, and standard input may never end.
+var readers = []string{"detect", "redact", "query"}
+
+// readerGrace is how long such a command may take to notice.
+const readerGrace = 500 * time.Millisecond
+
+func runCommand(ctx context.Context, cmd *kong.Context) error {
+	done := make(chan error, 1)
+	go func() { done <- cmd.Run() }()
+	name, _, _ := strings.Cut(cmd.Command(), " ")
+	if !slices.Contains(readers, name) {
+		return <-done
 	}
-	return ""
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+	}
+	select {
+	case err := <-done:
+		return err
+	case <-time.After(readerGrace):
+		return errors.New("interrupted")
+	}
+}
+
+// commandOf is the subcommands that args begin with, each with a space behind it,
+// for the hint behind a usage error.
+func commandOf(parser *kong.Kong, args []string) string {
+	node, words := parser.Model.Node, ""
+	for _, arg := range args {
+		i := slices.IndexFunc(node.Children, func(n *kong.Node) bool { return n.Name == arg })
+		if i < 0 {
+			break
+		}
+		node, words = node.Children[i], words+arg+" "
+	}
+	return words
 }
 
 // fail prints err, if there is one, and returns the exit code for it.
@@ -87,7 +121,7 @@ func (con *console) fail(err error) int {
 	if err == nil {
 		return exitOK
 	}
-	fmt.Fprintln(con.err, "gatehouse: "+err.Error())
+	fmt.Fprintln(con.err, "gatehouse: "+safeLines(err.Error()))
 	var usage usageError
 	if errors.As(err, &usage) {
 		return exitUsage

@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -158,12 +160,22 @@ func (c *config) validate(path string) error {
 	case c.Ingest.FlushInterval < 0:
 		return bad("ingest.flush_interval", c.Ingest.FlushInterval.String(), "a positive duration")
 	}
+	for _, l := range [][2]string{{"listen", c.Listen}, {"kafka.listen", c.Kafka.Listen}, {"clickhouse.listen", c.ClickHouse.Listen}} {
+		if _, port, err := net.SplitHostPort(l[1]); l[1] != "" && (err != nil || !isPort(port)) {
+			return bad(l[0], l[1], "host:port such as 127.0.0.1:9470")
+		}
+	}
 	for _, b := range c.Kafka.Brokers {
 		if !strings.Contains(b, ":") {
 			return bad("kafka.brokers", b, "host:port")
 		}
 	}
 	return nil
+}
+
+func isPort(s string) bool {
+	_, err := strconv.ParseUint(s, 10, 16)
+	return err == nil
 }
 
 func oneOf(s string, values ...string) bool {
@@ -193,13 +205,15 @@ func (c config) withDefaults() (config, error) {
 	set(&c.Kafka.Group, defaultGroup)
 	set(&c.Kafka.FeedTopic, defaultFeedTopic)
 	set(&c.ClickHouse.Listen, defaultClickHouseListen)
-	set(&c.Redaction.KeyFile, filepath.Join(c.DataDir, "keys.yaml"))
+	set(&c.Redaction.KeyFile, c.defaultKeyFile())
 	set(&c.Slack.TokenEnv, defaultSlackTokenEnv)
 	if len(c.Kafka.Topics) == 0 {
 		c.Kafka.Topics = map[string]string{defaultTopic: ""}
 	}
 	return c, nil
 }
+
+func (c config) defaultKeyFile() string { return filepath.Join(c.DataDir, "keys.yaml") }
 
 // secret reads a secret from a file or else from an environment variable; both
 // may be unset. The trailing line break of a file is not part of it.

@@ -16,13 +16,15 @@ import (
 type console struct {
 	in        io.Reader
 	out, err  io.Writer
+	inIsTerm  bool
 	outIsTerm bool
 	errIsTerm bool
 }
 
-func newConsole(in io.Reader, out, err *os.File) *console {
+func newConsole(in, out, err *os.File) *console {
 	return &console{
 		in: in, out: out, err: err,
+		inIsTerm:  term.IsTerminal(int(in.Fd())),
 		outIsTerm: term.IsTerminal(int(out.Fd())) && os.Getenv("NO_COLOR") == "",
 		errIsTerm: term.IsTerminal(int(err.Fd())),
 	}
@@ -100,7 +102,7 @@ func (con *console) table(header []string, right []bool, rows [][]string) {
 	width := make([]int, len(header))
 	for _, row := range append([][]string{header}, rows...) {
 		for i, cell := range row {
-			width[i] = max(width[i], min(utf8.RuneCountInString(safeText(cell)), maxCell))
+			width[i] = max(width[i], utf8.RuneCountInString(con.cell(cell)))
 		}
 	}
 	con.row(header, width, right, bold)
@@ -109,8 +111,17 @@ func (con *console) table(header []string, right []bool, rows [][]string) {
 	}
 }
 
-// maxCell is where a table cuts a cell, in characters.
+// maxCell is where a table on a terminal cuts a cell, in characters.
 const maxCell = 80
+
+// cell is a cell as it is shown.
+func (con *console) cell(s string) string {
+	s = safeText(s)
+	if con.outIsTerm {
+		return cut(s, maxCell)
+	}
+	return s
+}
 
 func (con *console) row(cells []string, width []int, right []bool, ansi string) {
 	var b strings.Builder
@@ -118,7 +129,7 @@ func (con *console) row(cells []string, width []int, right []bool, ansi string) 
 		if i > 0 {
 			b.WriteString("  ")
 		}
-		cell = cut(safeText(cell), maxCell)
+		cell = con.cell(cell)
 		pad := strings.Repeat(" ", max(width[i]-utf8.RuneCountInString(cell), 0))
 		if right != nil && right[i] {
 			cell = pad + cell
@@ -139,6 +150,35 @@ func cut(s string, n int) string {
 		return s
 	}
 	return string([]rune(s)[:n-1]) + "…"
+}
+
+// safeLines is safeText for text of several lines.
+func safeLines(s string) string {
+	lines := strings.Split(s, "\n")
+	for i, line := range lines {
+		lines[i] = safeText(strings.ReplaceAll(line, "\t", "  "))
+	}
+	return strings.Join(lines, "\n")
+}
+
+// plain is where text goes that is made for machines: as it is, but on a terminal
+// made safe for it.
+func (con *console) plain() io.Writer {
+	if !con.outIsTerm {
+		return con.out
+	}
+	return terminalWriter{con.out}
+}
+
+type terminalWriter struct{ w io.Writer }
+
+// Write implements io.Writer. A character that is cut in two by a write is shown
+// as two that cannot be shown.
+func (t terminalWriter) Write(p []byte) (int, error) {
+	if _, err := io.WriteString(t.w, safeLines(string(p))); err != nil {
+		return 0, fmt.Errorf("write to terminal: %w", err)
+	}
+	return len(p), nil
 }
 
 // safeText replaces what could steer a terminal or reorder text: C0 and C1

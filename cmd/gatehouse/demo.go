@@ -342,7 +342,7 @@ func (d *demo) demoQueries() [][2]string {
 		{"What was found, and why?", "SELECT at, severity, rule, reason FROM audit.findings ORDER BY at"},
 		{"Which calls are the evidence of the first finding?", `SELECT ts, actor, method, path, status, client_ip, ua_family FROM audit.events
 WHERE concat(kafka_topic, '/', toString(kafka_partition), '/', toString(kafka_offset)) IN (
-  SELECT arrayJoin(evidence) FROM audit.findings WHERE id = (SELECT argMin(id, at) FROM audit.findings)) ORDER BY ts LIMIT 10`},
+  SELECT arrayJoin(evidence) FROM audit.findings WHERE id = (SELECT argMin(id, at) FROM audit.findings)) ORDER BY ts, kafka_offset LIMIT 10`},
 		{"Who was refused most often?", `SELECT actor, count() AS refused, uniqExact(path) AS paths, uniqExact(client_ip) AS addresses FROM audit.events
 WHERE outcome IN ('auth_failed', 'forbidden', 'client_error') GROUP BY actor ORDER BY refused DESC LIMIT 5`},
 	}

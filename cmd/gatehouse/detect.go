@@ -4,15 +4,18 @@ import (
 	"container/heap"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"gatehouse/detect"
 	"gatehouse/ingest"
 	"gatehouse/ingest/event"
+	"gatehouse/ingest/gateway"
 	"gatehouse/rules"
 )
 
@@ -53,15 +56,17 @@ func (c *detectCmd) Run(ctx context.Context, con *console) error {
 	if err != nil {
 		return err
 	}
-	redactor, err := openRedactor(cfg)
+	redactor, err := openRedactor(cfg, con)
 	if err != nil {
 		return err
 	}
 	run := &offlineRun{con: con, engine: newEngine(set), started: time.Now(), progress: con.progress(), table: c.Table}
-	if err := run.files(ctx, newLineDecoder(c.Gateway, redactor), c.Files); err != nil {
+	if err := twice(c.Files); err != nil {
 		return err
 	}
-	return run.finish()
+	// What was read before a file broke off counts all the same.
+	err = run.files(ctx, newLineDecoder(c.Gateway, redactor), c.Files)
+	return errors.Join(err, run.finish())
 }
 
 // offlineRun is one detection over files.
@@ -91,9 +96,10 @@ func (r *offlineRun) files(ctx context.Context, d lineDecoder, files []string) e
 	if err != nil {
 		return err
 	}
+	var broken error
 	for _, file := range files {
-		if err := d.each(ctx, r.con, file, r.take); err != nil {
-			return err
+		if broken = d.each(ctx, r.con, file, r.take); broken != nil {
+			break
 		}
 	}
 	for r.queue.Len() > 0 {
@@ -101,7 +107,7 @@ func (r *offlineRun) files(ctx context.Context, d lineDecoder, files []string) e
 	}
 	r.report(r.engine.Flush())
 	r.progress.done()
-	return nil
+	return broken
 }
 
 func (r *offlineRun) take(d ingest.Decoded) error {
@@ -141,12 +147,15 @@ func (r *offlineRun) report(fs []detect.Finding) {
 }
 
 func (r *offlineRun) finish() error {
-	if r.table {
+	if r.table && len(r.findings) > 0 {
 		r.con.findings(r.findings)
 	}
 	r.refused.print(r.con.err)
 	fmt.Fprintf(r.con.err, "detect: %d events, %d rejected, %d findings, %.1f s\n",
 		r.events, r.refused.count, len(r.findings), time.Since(r.started).Seconds())
+	if r.events == 0 && r.refused.count > 0 {
+		return fmt.Errorf("no line was recognised: is it one of the formats %s? Without --gateway each line's look decides", strings.Join(gateway.Names(), ", "))
+	}
 	return nil
 }
 

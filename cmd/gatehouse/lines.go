@@ -33,6 +33,9 @@ func openLines(con *console, name string) (*lineReader, io.Closer, error) {
 		if err != nil {
 			return nil, nil, usageError{err}
 		}
+		if info, err := f.Stat(); err == nil && info.IsDir() {
+			return nil, nil, usageError{errors.Join(fmt.Errorf("%s is a directory: name the files in it", name), f.Close())}
+		}
 		src = f
 	}
 	const readBuffer = 256 << 10
@@ -40,7 +43,7 @@ func openLines(con *console, name string) (*lineReader, io.Closer, error) {
 	if magic, _ := r.Peek(2); bytes.Equal(magic, []byte{0x1f, 0x8b}) {
 		unpacked, err := gzip.NewReader(r)
 		if err != nil {
-			return nil, nil, errors.Join(fmt.Errorf("unpack %s: %w", name, err), src.Close())
+			return nil, nil, usageError{errors.Join(fmt.Errorf("unpack %s: %w", name, err), src.Close())}
 		}
 		r = bufio.NewReaderSize(unpacked, readBuffer)
 	}
@@ -92,7 +95,7 @@ func (d lineDecoder) each(ctx context.Context, con *console, file string, do fun
 			return nil
 		}
 		if err != nil {
-			return fmt.Errorf("read %s line %d: %w", file, number, err)
+			return usageError{fmt.Errorf("read %s, after line %d: %w", file, number-1, err)}
 		}
 		if ctx.Err() != nil {
 			return ctx.Err()
@@ -116,6 +119,24 @@ func checkGateway(name string) error {
 	}
 	if _, ok := gateway.Lookup(name); !ok {
 		return usageError{fmt.Errorf("unknown gateway %q: want one of %s", name, strings.Join(gateway.Names(), ", "))}
+	}
+	return nil
+}
+
+// twice refuses files that are the same file: every line would count twice.
+func twice(files []string) error {
+	var seen []os.FileInfo
+	for _, name := range files {
+		info, err := os.Stat(name)
+		if err != nil {
+			continue // opening it will say
+		}
+		for _, other := range seen {
+			if os.SameFile(info, other) {
+				return usageError{fmt.Errorf("%s is named twice", name)}
+			}
+		}
+		seen = append(seen, info)
 	}
 	return nil
 }
@@ -146,7 +167,7 @@ func (r *rejections) print(w io.Writer) {
 	for _, reason := range event.Reasons() {
 		if n := r.by[reason]; n > 0 {
 			first := r.first[reason].Origin
-			fmt.Fprintf(w, "rejected: %d × %s, the first at %s line %d\n", n, reason, first.Topic, first.Offset)
+			fmt.Fprintf(w, "rejected: %d × %s, the first at %s line %d\n", n, reason, safeText(first.Topic), first.Offset)
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"regexp"
 	"strings"
 	"time"
 
@@ -17,7 +18,7 @@ type queryCmd struct {
 	SQL     string `arg:"" optional:"" help:"The query; without it, standard input."`
 	Config  string `help:"Configuration file." short:"c" type:"existingfile"`
 	DataDir string `help:"Data directory of the embedded engine, instead of the configured one." type:"existingdir"`
-	Format  string `help:"table (default on a terminal), json, csv or parquet." enum:",table,json,csv,parquet" default:""`
+	Format  string `help:"table (default), json, csv or parquet." enum:",table,json,csv,parquet" default:""`
 	JSON    bool   `help:"Same as --format json." name:"json"`
 	Limit   int    `help:"Rows shown of a table." default:"1000"`
 }
@@ -58,6 +59,9 @@ func (c *queryCmd) Run(ctx context.Context, con *console) error {
 func (c *queryCmd) statement(con *console) (string, error) {
 	sql := c.SQL
 	if sql == "" || sql == "-" {
+		if con.inIsTerm {
+			fmt.Fprintln(con.err, "Type a query and end it with Ctrl-D.")
+		}
 		text, err := io.ReadAll(con.in)
 		if err != nil {
 			return "", fmt.Errorf("read query: %w", err)
@@ -65,11 +69,20 @@ func (c *queryCmd) statement(con *console) (string, error) {
 		sql = string(text)
 	}
 	sql = strings.TrimRight(strings.TrimSpace(sql), "; \n")
+	if formatClause.MatchString(sql) {
+		return "", usageError{errors.New("leave the FORMAT clause out and say --format table, json, csv or parquet")}
+	}
+	if c.Limit < 1 {
+		return "", usageError{fmt.Errorf("--limit %d: want at least 1", c.Limit)}
+	}
 	if sql == "" {
 		return "", usageError{errors.New(`no query: give one, as in gatehouse query "SELECT count() FROM audit.events"`)}
 	}
 	return sql, nil
 }
+
+// formatClause is a FORMAT at the end of a query.
+var formatClause = regexp.MustCompile(`(?i)\sFORMAT\s+\w+$`)
 
 func (c *queryCmd) print(ctx context.Context, con *console, db *store.DB, sql string) error {
 	format := c.Format
@@ -81,9 +94,9 @@ func (c *queryCmd) print(ctx context.Context, con *console, db *store.DB, sql st
 	}
 	switch format {
 	case "json":
-		return db.Export(ctx, con.out, sql, "JSONEachRow")
+		return db.Export(ctx, con.plain(), sql, "JSONEachRow")
 	case "csv":
-		return db.Export(ctx, con.out, sql, "CSVWithNames")
+		return db.Export(ctx, con.plain(), sql, "CSVWithNames")
 	case "parquet":
 		if con.outIsTerm {
 			return usageError{errors.New("parquet is binary: redirect it, as in gatehouse query --format parquet … > file.parquet")}

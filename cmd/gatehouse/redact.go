@@ -37,7 +37,7 @@ func (c *redactCmd) Run(ctx context.Context, con *console) error {
 	if err != nil {
 		return err
 	}
-	redactor, err := openRedactor(cfg)
+	redactor, err := openRedactor(cfg, con)
 	if err != nil {
 		return err
 	}
@@ -74,7 +74,10 @@ func (c *redactCmd) Run(ctx context.Context, con *console) error {
 
 // openRedactor makes the redactor of a configuration; the key file is created on
 // the first run.
-func openRedactor(cfg config) (*redact.Redactor, error) {
+func openRedactor(cfg config, con *console) (*redact.Redactor, error) {
+	if _, err := os.Stat(cfg.Redaction.KeyFile); errors.Is(err, fs.ErrNotExist) && cfg.Redaction.KeyFile != cfg.defaultKeyFile() {
+		fmt.Fprintf(con.err, "gatehouse: %s does not exist, making new keys: every process with its own keys sees other fingerprints; share one file\n", safeText(cfg.Redaction.KeyFile))
+	}
 	keys, err := redact.LoadOrCreateKey(cfg.Redaction.KeyFile)
 	if errors.Is(err, fs.ErrPermission) || errors.Is(err, os.ErrPermission) {
 		return nil, fmt.Errorf("%w: set redaction.key_file to a place this user may write", err)

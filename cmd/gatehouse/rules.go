@@ -56,6 +56,9 @@ func ruleFolder(dir string) (rules.Set, error) {
 	if err != nil {
 		return rules.Set{}, usageError{err}
 	}
+	if set.Len() == 0 {
+		return rules.Set{}, usageError{fmt.Errorf("no rules in %s: a rule is a .yaml file", dir)}
+	}
 	return set, nil
 }
 

@@ -42,10 +42,13 @@ const positionHeader = "gatehouse-position"
 
 // Limits of one batch to Kafka.
 const (
-	shipLines   = 1000
-	shipBytes   = 1 << 20
-	followEvery = 200 * time.Millisecond
-	lastFlush   = 10 * time.Second
+	shipLines = 1000
+	shipBytes = 1 << 20
+	// shipLineBytes is what a broker takes by default, less room for headers. A
+	// longer line is cut, and ends as a dead letter with its place.
+	shipLineBytes = 1_000_000
+	followEvery   = 200 * time.Millisecond
+	lastFlush     = 10 * time.Second
 	// rotateQuiet is how long a rotated file is read on: its writer has it open
 	// until it learns of the rotation.
 	rotateQuiet  = 5 * time.Second
@@ -60,6 +63,9 @@ func (c *shipCmd) Run(ctx context.Context, con *console) error {
 	cfg, err := loadConfig(c.Config)
 	if err != nil {
 		return err
+	}
+	if len(cfg.Kafka.Brokers) == 0 && !listening(cfg.Kafka.Listen) {
+		return fmt.Errorf("no gatehouse listens at %s: start gatehouse run, or set kafka.brokers in a configuration", cfg.Kafka.Listen)
 	}
 	producer, err := stream.NewProducer(cfg.Kafka.stream())
 	if err != nil {
@@ -97,6 +103,9 @@ func (c *shipCmd) ship(ctx context.Context, s *shipper) error {
 			return usageError{errors.New("--follow needs files: standard input ends by itself")}
 		}
 		followers[i] = &follower{path: file}
+		if _, err := os.Stat(file); errors.Is(err, os.ErrNotExist) {
+			fmt.Fprintf(s.con.err, "ship: waiting for %s\n", safeText(file))
+		}
 	}
 	return s.follow(ctx, followers)
 }
