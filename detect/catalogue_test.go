@@ -3,10 +3,12 @@ package detect
 import (
 	"bytes"
 	"compress/gzip"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -119,6 +121,36 @@ func TestScannersAreFound(t *testing.T) {
 		if i < 0 || got[i].at > c.within {
 			t.Errorf("%s: want endpoint-probing within %d events: got %+v", c.name, c.within, got)
 		}
+	}
+}
+
+// A caller with a new identity on each call is found by its address, wherever
+// the identity is sent.
+func TestRotatingIdentitiesAreFound(t *testing.T) {
+	for _, c := range []struct{ name, user, path, status string }{
+		{"token in the query", "-", "/guess-%d?access_token=%032x", "404"},
+		{"token that is always refused", "-", "/guess-%d?access_token=%032x", "401"},
+		{"session in the path", "-", "/accounts/%d;jsessionid=%032X", "403"},
+		{"user name", "user%d", "/login?n=%d&x=%d", "401"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := newRedactor(t)
+			var events []event.Event
+			for i := range 20 {
+				user := strings.ReplaceAll(c.user, "%d", strconv.Itoa(i))
+				text := fmt.Sprintf(`198.51.100.9 - %s [04/Mar/2026:05:06:%02d +0000] "GET %s HTTP/1.1" %s 12 "-" "curl/8.10"`,
+					user, i, fmt.Sprintf(c.path, 1000+i, rules.Hash(uint64(i), "identity")), c.status)
+				ev, ok := line(t, r, "clf", []byte(text), event.Origin{Topic: "log", Offset: int64(i)})
+				if !ok {
+					t.Fatalf("refused: %s", text)
+				}
+				events = append(events, ev)
+			}
+			got := observeAll(t, events)
+			if len(got) != 1 || got[0].Rule != "rotating-identity" || got[0].at != 12 {
+				t.Errorf("want one rotating-identity with event 12: got %+v", got)
+			}
+		})
 	}
 }
 
