@@ -1,7 +1,9 @@
 package store
 
 import (
+	"fmt"
 	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/ClickHouse/ch-go/proto"
@@ -14,7 +16,9 @@ import (
 type column struct {
 	name string
 	data proto.ColInput
-	add  func(*event.Event)
+	// add appends the event's value and says whether it is other than the
+	// column's default.
+	add func(*event.Event) bool
 	// scan is where the driver puts a row's value; get moves it into the event.
 	scan any
 	get  func(*event.Event)
@@ -22,9 +26,13 @@ type column struct {
 
 // block holds the columns of audit.events, reused from insert to insert, so that
 // the buffers grow once. It is not safe for concurrent use.
+//
+// Columns in which every row has the default are left out of the insert: most
+// sources leave a third of the columns empty, and reading those would cost
+// ClickHouse as much as reading the others.
 type block struct {
 	columns    []column
-	input      []proto.InputColumn
+	used       []bool
 	buf        proto.Buffer
 	topicID    string
 	ingestedAt time.Time
@@ -37,16 +45,16 @@ type block struct {
 func newBlock() *block {
 	b := &block{}
 	b.columns = b.eventColumns()
-	for _, c := range b.columns {
-		b.input = append(b.input, proto.InputColumn{Name: c.name, Data: c.data})
-	}
+	b.used = make([]bool, len(b.columns))
 	return b
 }
 
 // add appends one event as a row.
 func (b *block) add(e *event.Event) {
 	for i := range b.columns {
-		b.columns[i].add(e)
+		if b.columns[i].add(e) {
+			b.used[i] = true
+		}
 	}
 	b.rows++
 }
@@ -58,16 +66,30 @@ func (b *block) reset() {
 		}
 	}
 	b.rows = 0
+	clear(b.used)
 }
 
 // blockRevision is the protocol revision of blocks sent over HTTP: the oldest,
 // without custom serialisation, which every ClickHouse reads.
 const blockRevision = 0
 
-// encode writes the rows as one native block.
-func (b *block) encode(buf *proto.Buffer) error {
-	raw := proto.Block{Columns: len(b.input), Rows: b.rows}
-	return raw.EncodeRawBlock(buf, blockRevision, b.input)
+// encode writes the rows as one native block into buf, and returns the statement
+// that inserts it.
+func (b *block) encode() (insert string, err error) {
+	var input []proto.InputColumn
+	var names []string
+	for i, c := range b.columns {
+		if b.used[i] {
+			input = append(input, proto.InputColumn{Name: c.name, Data: c.data})
+			names = append(names, quoteName(c.name))
+		}
+	}
+	b.buf.Reset()
+	raw := proto.Block{Columns: len(input), Rows: b.rows}
+	if err := raw.EncodeRawBlock(&b.buf, blockRevision, input); err != nil {
+		return "", fmt.Errorf("encode block: %w", err)
+	}
+	return "INSERT INTO audit.events (" + strings.Join(names, ", ") + ")", nil
 }
 
 // eventColumns lists the columns in the order of store/schema. A test compares
@@ -160,7 +182,7 @@ func (b *block) tsColumn() column {
 	scan := new(time.Time)
 	return column{
 		name: "ts", data: typed{col, "DateTime64(6, 'UTC')"}, scan: scan,
-		add: func(e *event.Event) { col.Append(e.TS) },
+		add: func(e *event.Event) bool { col.Append(e.TS); return true },
 		get: func(e *event.Event) { e.TS = scan.UnixMicro() },
 	}
 }
@@ -170,7 +192,7 @@ func (b *block) ingestedColumn() column {
 	col := new(proto.ColInt64)
 	return column{
 		name: "ingested_at", data: typed{col, "DateTime64(3, 'UTC')"}, scan: &b.scannedAt,
-		add: func(*event.Event) { col.Append(b.ingestedAt.UnixMilli()) },
+		add: func(*event.Event) bool { col.Append(b.ingestedAt.UnixMilli()); return true },
 		get: func(*event.Event) {},
 	}
 }
@@ -180,7 +202,7 @@ func (b *block) topicIDColumn() column {
 	col := new(proto.ColStr).LowCardinality()
 	return column{
 		name: "kafka_topic_id", data: col, scan: &b.scannedTopicID,
-		add: func(*event.Event) { col.Append(b.topicID) },
+		add: func(*event.Event) bool { col.Append(b.topicID); return b.topicID != "" },
 		get: func(*event.Event) {},
 	}
 }
@@ -199,7 +221,7 @@ func text[T ~string](name string, field func(*event.Event) *T) column {
 	col, scan := new(proto.ColStr), new(string)
 	return column{
 		name: name, data: col, scan: scan,
-		add: func(e *event.Event) { col.Append(string(*field(e))) },
+		add: func(e *event.Event) bool { v := string(*field(e)); col.Append(v); return v != "" },
 		get: func(e *event.Event) { *field(e) = T(*scan) },
 	}
 }
@@ -209,7 +231,7 @@ func word[T ~string](name string, field func(*event.Event) *T) column {
 	col, scan := new(proto.ColStr).LowCardinality(), new(string)
 	return column{
 		name: name, data: col, scan: scan,
-		add: func(e *event.Event) { col.Append(string(*field(e))) },
+		add: func(e *event.Event) bool { v := string(*field(e)); col.Append(v); return v != "" },
 		get: func(e *event.Event) { *field(e) = T(*scan) },
 	}
 }
@@ -218,7 +240,7 @@ func words(name string, field func(*event.Event) *[]string) column {
 	col, scan := proto.NewArray(new(proto.ColStr).LowCardinality()), new([]string)
 	return column{
 		name: name, data: col, scan: scan,
-		add: func(e *event.Event) { col.Append(*field(e)) },
+		add: func(e *event.Event) bool { v := *field(e); col.Append(v); return len(v) > 0 },
 		get: func(e *event.Event) { *field(e) = none(*scan) },
 	}
 }
@@ -235,7 +257,7 @@ func int32s(name string, field func(*event.Event) *int32) column {
 	col, scan := new(proto.ColInt32), new(int32)
 	return column{
 		name: name, data: col, scan: scan,
-		add: func(e *event.Event) { col.Append(*field(e)) },
+		add: func(e *event.Event) bool { v := *field(e); col.Append(v); return v != 0 },
 		get: func(e *event.Event) { *field(e) = *scan },
 	}
 }
@@ -244,7 +266,7 @@ func int64s(name string, field func(*event.Event) *int64) column {
 	col, scan := new(proto.ColInt64), new(int64)
 	return column{
 		name: name, data: col, scan: scan,
-		add: func(e *event.Event) { col.Append(*field(e)) },
+		add: func(e *event.Event) bool { v := *field(e); col.Append(v); return v != 0 },
 		get: func(e *event.Event) { *field(e) = *scan },
 	}
 }
@@ -253,7 +275,7 @@ func statuses(name string, field func(*event.Event) *int) column {
 	col, scan := new(proto.ColUInt16), new(uint16)
 	return column{
 		name: name, data: col, scan: scan,
-		add: func(e *event.Event) { col.Append(uint16(*field(e))) },
+		add: func(e *event.Event) bool { v := uint16(*field(e)); col.Append(v); return v != 0 },
 		get: func(e *event.Event) { *field(e) = int(*scan) },
 	}
 }
@@ -263,9 +285,10 @@ func amount(name string, field func(*event.Event) *int64) column {
 	col, scan := new(proto.ColInt64).Nullable(), new(*int64)
 	return column{
 		name: name, data: col, scan: scan,
-		add: func(e *event.Event) {
+		add: func(e *event.Event) bool {
 			v := *field(e)
 			col.Append(proto.Nullable[int64]{Set: v != event.Absent, Value: max(v, 0)})
+			return v != event.Absent
 		},
 		get: func(e *event.Event) {
 			*field(e) = event.Absent
@@ -280,7 +303,7 @@ func asn() column {
 	col, scan := new(proto.ColUInt32), new(uint32)
 	return column{
 		name: "client_asn", data: col, scan: scan,
-		add: func(e *event.Event) { col.Append(e.ClientASN) },
+		add: func(e *event.Event) bool { col.Append(e.ClientASN); return e.ClientASN != 0 },
 		get: func(e *event.Event) { e.ClientASN = *scan },
 	}
 }
@@ -291,12 +314,13 @@ func address(name string, field func(*event.Event) *netip.Addr) column {
 	var digits []byte
 	return column{
 		name: name, data: col, scan: scan,
-		add: func(e *event.Event) {
+		add: func(e *event.Event) bool {
 			digits = digits[:0]
 			if ip := *field(e); ip.IsValid() {
 				digits = ip.AppendTo(digits)
 			}
 			col.AppendBytes(digits)
+			return len(digits) > 0
 		},
 		get: func(e *event.Event) { *field(e), _ = netip.ParseAddr(*scan) },
 	}
@@ -307,12 +331,13 @@ func forwarded() column {
 	var list []string
 	return column{
 		name: "xff", data: col, scan: scan,
-		add: func(e *event.Event) {
+		add: func(e *event.Event) bool {
 			list = list[:0]
 			for _, ip := range e.XFF {
 				list = append(list, ip.String())
 			}
 			col.Append(list)
+			return len(list) > 0
 		},
 		get: func(e *event.Event) {
 			e.XFF = nil
@@ -330,12 +355,13 @@ func objectNames() column {
 	var list []string
 	return column{
 		name: "objects.name", data: col, scan: scan,
-		add: func(e *event.Event) {
+		add: func(e *event.Event) bool {
 			list = list[:0]
 			for _, o := range e.Objects {
 				list = append(list, o.Name)
 			}
 			col.Append(list)
+			return len(list) > 0
 		},
 		get: func(e *event.Event) {
 			e.Objects = nil
@@ -352,12 +378,13 @@ func objectRefs() column {
 	var list []string
 	return column{
 		name: "objects.ref", data: col, scan: scan,
-		add: func(e *event.Event) {
+		add: func(e *event.Event) bool {
 			list = list[:0]
 			for _, o := range e.Objects {
 				list = append(list, o.Ref)
 			}
 			col.Append(list)
+			return len(list) > 0
 		},
 		get: func(e *event.Event) {
 			for i, ref := range *scan {
@@ -374,12 +401,13 @@ func pairs(name string, field func(*event.Event) *[]event.Label) column {
 	var list []proto.KV[string, string]
 	return column{
 		name: name, data: col, scan: scan,
-		add: func(e *event.Event) {
+		add: func(e *event.Event) bool {
 			list = list[:0]
 			for _, l := range *field(e) {
 				list = append(list, proto.KV[string, string]{Key: l.Name, Value: l.Value})
 			}
 			col.AppendKV(list)
+			return len(list) > 0
 		},
 		get: func(e *event.Event) { *field(e) = event.SortLabels(*scan) },
 	}

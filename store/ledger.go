@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -24,19 +23,12 @@ import (
 type Ledger struct {
 	db     *DB
 	blocks sync.Pool
-	insert string
 }
 
 // Ledger returns the ledger of db.
 func (db *DB) Ledger() *Ledger {
 	l := &Ledger{db: db}
 	l.blocks.New = func() any { return newBlock() }
-	b := newBlock()
-	names := make([]string, len(b.columns))
-	for i, c := range b.columns {
-		names[i] = quoteName(c.name)
-	}
-	l.insert = "INSERT INTO audit.events (" + strings.Join(names, ", ") + ")"
 	return l
 }
 
@@ -69,11 +61,11 @@ func (l *Ledger) appendEvents(ctx context.Context, batch event.Batch) error {
 	for i := range batch.Events {
 		b.add(&batch.Events[i])
 	}
-	b.buf.Reset()
-	if err := b.encode(&b.buf); err != nil {
-		return fmt.Errorf("encode block: %w", err)
+	insert, err := b.encode()
+	if err != nil {
+		return err
 	}
-	return l.db.insertBlock(ctx, l.insert, batch.Range.Token(), &b.buf)
+	return l.db.insertBlock(ctx, insert, batch.Range.Token(), &b.buf)
 }
 
 const insertRejected = `INSERT INTO audit.dead_letters

@@ -393,6 +393,32 @@ func TestMigrationsRefuseAnotherLine(t *testing.T) {
 	}
 }
 
+// A column without any value is left out of the insert and reads back as empty.
+func TestEmptyColumnsAreLeftOut(t *testing.T) {
+	onEach(t, func(t *testing.T, db *DB) {
+		b := batchOf(t, 0, 0)
+		b.Events[0] = event.Event{
+			Origin: b.Events[0].Origin, Kind: event.KindAccess, TS: b.Events[0].TS, Status: 200,
+			ReqBytes: event.Absent, RespBytes: 0, LatencyUS: event.Absent, UpstreamLatencyUS: event.Absent,
+		}
+		blk := newBlock()
+		blk.add(&b.Events[0])
+		insert, err := blk.encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(insert, "`trace_id`") || !strings.Contains(insert, "`resp_bytes`") {
+			t.Errorf("%s: want no column without a value, and resp_bytes, which is 0 and not absent", insert)
+		}
+		if err := db.Ledger().Append(t.Context(), b); err != nil {
+			t.Fatal(err)
+		}
+		if d := cmp.Diff(b.Events, replayed(t, db, t.Name()), sameEvent); d != "" {
+			t.Errorf("stored event differs (-appended +replayed):\n%s", d)
+		}
+	})
+}
+
 // The columns of the block are those of the table, with its types, and every
 // field of an event is one.
 func TestBlockMatchesTheTable(t *testing.T) {
