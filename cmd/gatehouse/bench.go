@@ -24,7 +24,7 @@ import (
 type benchCmd struct {
 	Events  int           `help:"Events of the backlog." default:"500000"`
 	Rate    int           `help:"Events per second while latency is measured." default:"2000"`
-	For     time.Duration `help:"How long latency is measured." default:"40s"`
+	For     time.Duration `help:"How long latency is measured." default:"80s"`
 	DataDir string        `help:"Where the measurement keeps its data; emptied at the start." type:"path"`
 	Profile string        `help:"Write a CPU profile of the backlog to this file." type:"path"`
 	JSON    bool          `help:"One JSON object." name:"json"`
@@ -34,7 +34,7 @@ type benchCmd struct {
 func (benchCmd) Help() string {
 	return `Everything runs in this one process: broker, ingester, detector, ClickHouse and
 Slack's stand-in; its CPU time is the sum of theirs. First a backlog is worked off,
-then calls come in at a steady rate with short scans in between, one every two
+then calls come in at a steady rate with short scans in between, one every four
 seconds, each of which must become a message in Slack.
 
 Examples:
@@ -193,7 +193,9 @@ func (b *bench) merge(ctx context.Context, events int) error {
 
 // Steady traffic with scans in it.
 const (
-	scanEvery = 2 * time.Second
+	// scanEvery leaves room for the three messages of an incident at the one a
+	// second that Slack takes.
+	scanEvery = 4 * time.Second
 	scanPaths = 14
 	paceTick  = 50 * time.Millisecond
 )
