@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -339,10 +338,7 @@ func canonicalMessage(raw *event.Raw) (stream.Message, error) {
 func (b *bench) print(con *console) error {
 	r := b.result
 	if b.cmd.JSON {
-		if err := json.NewEncoder(con.out).Encode(r); err != nil {
-			return fmt.Errorf("write result: %w", err)
-		}
-		return nil
+		return con.json(r)
 	}
 	con.printf("| measured on %s | |\n|---|---|\n", r.Machine)
 	for _, row := range [][2]string{

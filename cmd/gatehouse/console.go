@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -48,6 +49,16 @@ func (con *console) style(ansi, s string) string {
 }
 
 func (con *console) printf(format string, args ...any) { fmt.Fprintf(con.out, format, args...) }
+
+// json prints v as one line of JSON.
+func (con *console) json(v any) error {
+	enc := json.NewEncoder(con.plain())
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return fmt.Errorf("write JSON: %w", err)
+	}
+	return nil
+}
 
 // progress rewrites one line on a terminal, and prints a line every few seconds
 // elsewhere, so that a log of the run stays short.

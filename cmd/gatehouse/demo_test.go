@@ -17,6 +17,7 @@ import (
 
 	"gatehouse/alert/slack/slackfake"
 	"gatehouse/dashboards"
+	"gatehouse/detect"
 	"gatehouse/ingest/traffic"
 )
 
@@ -40,6 +41,7 @@ func TestDemo(t *testing.T) {
 	t.Run("prints three incidents as Slack shows them", func(t *testing.T) { checkPrinted(t, out.String()) })
 	t.Run("its queries return the evidence", func(t *testing.T) { checkQueries(t, d) })
 	t.Run("every finding's SQL selects its evidence", func(t *testing.T) { checkFindingSQL(t, d) })
+	t.Run("every runbook query runs", func(t *testing.T) { checkRunbooks(t, d) })
 	t.Run("every dashboard query runs", func(t *testing.T) { checkDashboards(t, d) })
 	t.Run("every metric of the dashboards is registered", func(t *testing.T) { checkMetrics(t, d.app.registry) })
 	t.Run("no planted secret is anywhere", func(t *testing.T) { checkSecrets(t, d, out.Bytes()) })
@@ -96,6 +98,26 @@ func checkFindingSQL(t *testing.T, d *demo) {
 		for _, origin := range r.Evidence {
 			if !selected[origin] {
 				t.Errorf("%s: evidence %s is not among the %d events that its SQL selects", r.Rule, origin, len(res.Rows))
+			}
+		}
+	}
+}
+
+var placeholder = regexp.MustCompile(`\{\{(\w+)\}\}`)
+
+// checkRunbooks runs what a responder would run, with values that an entity could
+// have.
+func checkRunbooks(t *testing.T, d *demo) {
+	for _, r := range d.app.rules.Rules() {
+		for _, q := range r.Runbook.Queries {
+			sql := placeholder.ReplaceAllStringFunc(q.SQL, func(name string) string {
+				if name == "{{from}}" || name == "{{to}}" {
+					return "toDateTime64('2026-03-04 05:06:07', 6, 'UTC')"
+				}
+				return detect.Quote("it's me")
+			})
+			if _, err := d.app.db.Query(t.Context(), sql, 10); err != nil {
+				t.Errorf("%s, %s: %v\n%s", r.ID, q.ID, err, sql)
 			}
 		}
 	}

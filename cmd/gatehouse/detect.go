@@ -3,7 +3,6 @@ package main
 import (
 	"container/heap"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -137,10 +136,8 @@ func (r *offlineRun) report(fs []detect.Finding) {
 	if r.table {
 		return
 	}
-	enc := json.NewEncoder(r.con.out)
-	enc.SetEscapeHTML(false)
 	for i := range fs {
-		if err := enc.Encode(&fs[i]); err != nil {
+		if err := r.con.json(&fs[i]); err != nil {
 			fmt.Fprintln(r.con.err, "write finding:", err)
 		}
 	}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -104,10 +103,9 @@ func countFailed(checks []check) int {
 
 func (con *console) checks(checks []check, asJSON bool) error {
 	if asJSON {
-		enc := json.NewEncoder(con.out)
 		for _, c := range checks {
-			if err := enc.Encode(c); err != nil {
-				return fmt.Errorf("write checks: %w", err)
+			if err := con.json(c); err != nil {
+				return err
 			}
 		}
 		return nil

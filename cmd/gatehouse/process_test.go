@@ -541,6 +541,26 @@ func TestQueryReachesARunningProcess(t *testing.T) {
 	}
 }
 
+// A wrong password is said to be one, and is not repeated.
+func TestAWrongPasswordIsSaidToBeOne(t *testing.T) {
+	c := newChild(t, startFake(t))
+	c.start()
+	c.ready()
+	t.Setenv("TEST_PASSWORD", "s3cr3t-guess")
+	config := filepath.Join(t.TempDir(), "wrong.yaml")
+	text := fmt.Sprintf("clickhouse: {url: \"http://%s\", user: gatehouse, password_env: TEST_PASSWORD}\n", c.sql)
+	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"migrate", "-c", config}, {"run", "-c", config}, {"query", "-c", config, "SELECT 1"}} {
+		out, err := exec.Command("gatehouse", args...).CombinedOutput()
+		if err == nil || !strings.Contains(string(out), "wrong user or password: check clickhouse.user and clickhouse.password_file") ||
+			strings.Contains(string(out), "s3cr3t") {
+			t.Errorf("gatehouse %s: %v, said %q", args[0], err, out)
+		}
+	}
+}
+
 // ship --follow sends what is appended, over a rotation, each line once.
 func TestShipFollowsOverRotation(t *testing.T) {
 	c := newChild(t, startFake(t))

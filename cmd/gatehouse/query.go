@@ -150,6 +150,7 @@ func cellText(v any) string {
 type migrateCmd struct {
 	Config string `help:"Configuration file." short:"c" type:"existingfile"`
 	DryRun bool   `help:"Only say what would be applied."`
+	JSON   bool   `help:"One JSON object per file." name:"json"`
 }
 
 // Help is printed below the flags.
@@ -177,24 +178,31 @@ func (c *migrateCmd) Run(ctx context.Context, con *console) error {
 		return w.done(c.show(ctx, con, w.db))
 	}
 	applied, err := w.db.Migrate(ctx)
-	for _, name := range applied {
-		con.printf("applied %s\n", name)
-	}
-	if err == nil && len(applied) == 0 {
-		con.printf("the schema is up to date\n")
-	}
-	return w.done(err)
+	return w.done(errors.Join(c.print(con, "applied", applied), err))
 }
 
 func (c *migrateCmd) show(ctx context.Context, con *console, db *store.DB) error {
-	all, err := db.Pending(ctx)
+	pending, err := db.Pending(ctx)
 	if err != nil {
 		return err
 	}
-	for _, m := range all {
-		con.printf("would apply %s\n", m.Name)
+	var names []string
+	for _, m := range pending {
+		names = append(names, m.Name)
 	}
-	if len(all) == 0 {
+	return c.print(con, "would apply", names)
+}
+
+// print says what was, or would be, done.
+func (c *migrateCmd) print(con *console, what string, names []string) error {
+	for _, name := range names {
+		if !c.JSON {
+			con.printf("%s %s\n", what, name)
+		} else if err := con.json(map[string]any{"migration": name, "applied": !c.DryRun}); err != nil {
+			return err
+		}
+	}
+	if len(names) == 0 && !c.JSON {
 		con.printf("the schema is up to date\n")
 	}
 	return nil

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -21,7 +20,8 @@ type rulesCmd struct {
 
 // rulesLintCmd checks rules.
 type rulesLintCmd struct {
-	Dir string `arg:"" optional:"" type:"existingdir" help:"Folder of your own rules; without it, the built-in ones."`
+	Dir  string `arg:"" optional:"" type:"existingdir" help:"Folder of your own rules; without it, the built-in ones."`
+	JSON bool   `help:"One JSON object." name:"json"`
 }
 
 // Help is printed below the flags.
@@ -42,6 +42,9 @@ func (c *rulesLintCmd) Run(con *console) error {
 	}
 	if err := set.Lint(); err != nil {
 		return usageError{err}
+	}
+	if c.JSON {
+		return con.json(map[string]any{"rules": set.Len(), "mistakes": 0})
 	}
 	con.printf("%d rules, no mistakes\n", set.Len())
 	return nil
@@ -66,6 +69,7 @@ func ruleFolder(dir string) (rules.Set, error) {
 type rulesTestCmd struct {
 	Dir     string `arg:"" optional:"" type:"existingdir" help:"Folder of your own rules; without it, the built-in ones."`
 	Rewrite bool   `help:"Write what was found into the transcripts instead of comparing."`
+	JSON    bool   `help:"One JSON object per rule." name:"json"`
 }
 
 // Help is printed below the flags.
@@ -109,10 +113,13 @@ func (c *rulesTestCmd) test(con *console, r *rules.Rule) (bool, error) {
 	switch {
 	case err != nil:
 		return false, usageError{err}
+	case c.JSON && !c.Rewrite:
+		same := r.Transcript != "" && sameText(got, r.Transcript)
+		return same, con.json(map[string]any{"rule": r.ID, "ok": same, "transcript": r.Transcript != ""})
 	case r.Transcript == "":
 		con.printf("none  %s has no transcript\n", r.ID)
 		return false, nil
-	case strings.TrimRight(got, "\n") == strings.TrimRight(r.Transcript, "\n"):
+	case sameText(got, r.Transcript):
 		con.printf("ok    %s\n", r.ID)
 		return true, nil
 	case c.Rewrite:
@@ -126,6 +133,9 @@ func (c *rulesTestCmd) test(con *console, r *rules.Rule) (bool, error) {
 	con.printf("FAIL  %s\n%s", r.ID, lineDiff(r.Transcript, got))
 	return false, nil
 }
+
+// sameText compares texts but for line breaks at their end.
+func sameText(a, b string) bool { return strings.TrimRight(a, "\n") == strings.TrimRight(b, "\n") }
 
 // lineDiff shows the first lines in which two texts differ.
 func lineDiff(want, got string) string {
@@ -181,11 +191,10 @@ func (c *rulesListCmd) Run(con *console) error {
 		return err
 	}
 	var table [][]string
-	enc := json.NewEncoder(con.out)
 	for _, r := range set.Rules() {
 		if c.JSON {
-			if err := enc.Encode(listed(r)); err != nil {
-				return fmt.Errorf("write rules: %w", err)
+			if err := con.json(listed(r)); err != nil {
+				return err
 			}
 			continue
 		}

@@ -3,7 +3,9 @@ package main
 import (
 	_ "embed"
 	"fmt"
+	"runtime"
 	"runtime/debug"
+	"strings"
 
 	"gatehouse/ingest/event"
 )
@@ -36,21 +38,48 @@ func (c *schemaCmd) Run(con *console) error {
 }
 
 // versionCmd prints what this binary is.
-type versionCmd struct{}
+type versionCmd struct {
+	JSON bool `help:"One JSON object." name:"json"`
+}
+
+// Help is printed below the flags.
+func (versionCmd) Help() string {
+	return `Examples:
+  gatehouse version
+  gatehouse version --json`
+}
+
+// build is what is known of how this binary was made.
+type build struct {
+	Version  string `json:"version"`
+	Revision string `json:"revision,omitempty"`
+	Schema   int    `json:"event_schema"`
+	Go       string `json:"go"`
+}
 
 // Run is the command.
-func (versionCmd) Run(con *console) error {
-	version, revision := "devel", ""
-	if info, ok := debug.ReadBuildInfo(); ok {
-		if v := info.Main.Version; v != "" && v != "(devel)" {
-			version = v
-		}
-		for _, s := range info.Settings {
-			if s.Key == "vcs.revision" {
-				revision = " " + s.Value[:min(len(s.Value), 12)]
-			}
-		}
-		con.printf("gatehouse %s%s, event schema %d, %s\n", version, revision, event.Version, info.GoVersion)
+func (c versionCmd) Run(con *console) error {
+	b := thisBuild()
+	if c.JSON {
+		return con.json(b)
 	}
+	con.printf("gatehouse %s, event schema %d, %s\n", strings.TrimSpace(b.Version+" "+b.Revision), b.Schema, b.Go)
 	return nil
+}
+
+func thisBuild() build {
+	b := build{Version: "devel", Schema: event.Version, Go: runtime.Version()}
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return b
+	}
+	if v := info.Main.Version; v != "" && v != "(devel)" {
+		b.Version = v
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" {
+			b.Revision = s.Value[:min(len(s.Value), 12)]
+		}
+	}
+	return b
 }
