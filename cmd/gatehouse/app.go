@@ -46,7 +46,8 @@ type app struct {
 	manager      *alert.Manager
 	alerting     *alerting
 
-	stops []stop
+	duties []*duty
+	stops  []stop
 }
 
 // stop is one thing to close, by name.
@@ -85,6 +86,9 @@ func (a *app) start(ctx context.Context) error {
 		return err
 	}
 	a.onStop("operations", a.ops.close)
+	if err := a.takeDuties(ctx); err != nil {
+		return err
+	}
 	if a.has(roleAlert) {
 		if err := a.startAlerting(ctx); err != nil {
 			return err
@@ -179,6 +183,29 @@ func (a *app) startStore(ctx context.Context) error {
 		return err
 	}
 	a.ready.set("store")
+	return nil
+}
+
+// takeDuties makes sure that this process alone detects and tells. The embedded
+// engine has one process anyway.
+func (a *app) takeDuties(ctx context.Context) error {
+	if a.cfg.ClickHouse.URL == "" {
+		return nil
+	}
+	for _, role := range []string{roleDetect, roleAlert} {
+		if !a.has(role) {
+			continue
+		}
+		d, err := newDuty(a, role)
+		if err != nil {
+			return err
+		}
+		if err := d.take(ctx); err != nil {
+			return err
+		}
+		a.duties = append(a.duties, d)
+		a.onStop("duty of role "+role, d.release)
+	}
 	return nil
 }
 
@@ -341,6 +368,9 @@ func (c kafkaConfig) stream() stream.Config {
 func (a *app) run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return a.ops.run(ctx) })
+	for _, d := range a.duties {
+		group.Go(func() error { return d.run(ctx) })
+	}
 	if a.alerting != nil {
 		group.Go(func() error { return a.alerting.run(ctx) })
 		group.Go(func() error { a.manager.Run(ctx); return nil })

@@ -440,9 +440,18 @@ func TestRolesInProcessesOfTheirOwn(t *testing.T) {
 		got, ok := ingester.query("SELECT uniqExact(incident_id) FROM audit.deliveries WHERE status = 'printed'")
 		return ok && got == "3"
 	})
+	second := newChildWithKey(t, engines.Kafka(), keys)
+	second.configure(fmt.Sprintf("clickhouse: {url: %q, user: %s, password_env: TEST_PASSWORD}\n", ch.URL, ch.WriteUser))
+	out, err := exec.Command("gatehouse", "run", "-c", second.config).CombinedOutput()
+	if err == nil || !strings.Contains(string(out), "another process does the work of role detect") {
+		t.Errorf("a second detector: %v, said %q", err, out)
+	}
 	for _, c := range all {
 		c.stop()
 	}
+	second.start() // the others have let go
+	second.ready()
+	second.stop()
 }
 
 func produceOne(t *testing.T, addr string, raw event.Raw) {
@@ -530,7 +539,7 @@ func TestQueryReachesARunningProcess(t *testing.T) {
 		}
 		names = append(names, row.Name)
 	}
-	want := []string{"dead_letters", "deliveries", "detector_marks", "events", "findings", "incident_log", "ingest_gaps", "schema_migrations"}
+	want := []string{"dead_letters", "deliveries", "detector_marks", "duties", "events", "findings", "incident_log", "ingest_gaps", "schema_migrations"}
 	if d := cmp.Diff(want, names); d != "" {
 		t.Error(d)
 	}

@@ -37,3 +37,16 @@ CREATE TABLE audit.detector_marks
 ENGINE = MergeTree
 ORDER BY at
 SETTINGS non_replicated_deduplication_window = 10000;
+
+-- Who detects and who tells: one process each. A process that begins finds the
+-- signs of life of another one here, and refuses.
+CREATE TABLE audit.duties
+(
+    role LowCardinality(String),
+    holder String,
+    released Bool,
+    at DateTime64(3, 'UTC')
+)
+ENGINE = MergeTree
+ORDER BY (role, at)
+SETTINGS non_replicated_deduplication_window = 10000;
