@@ -222,17 +222,3 @@ func (db *DB) Pending(ctx context.Context) ([]Migration, error) {
 	all, err := db.Migrations(ctx)
 	return slices.DeleteFunc(all, func(m Migration) bool { return m.Applied }), err
 }
-
-// Compact merges audit.events to one part per day and returns its size in bytes
-// on disk and its rows. It is for measuring: ClickHouse merges by itself.
-func (db *DB) Compact(ctx context.Context) (size, rows uint64, err error) {
-	ctx = clickhouse.Context(ctx, clickhouse.WithSettings(clickhouse.Settings{"optimize_throw_if_noop": 0}))
-	if err := db.conn.Exec(ctx, "OPTIMIZE TABLE audit.events FINAL"); err != nil {
-		return 0, 0, fmt.Errorf("merge events: %w", describe(ctx, err))
-	}
-	const sql = "SELECT sum(bytes_on_disk), sum(rows) FROM system.parts WHERE database = 'audit' AND table = 'events' AND active"
-	if err := db.conn.QueryRow(ctx, sql).Scan(&size, &rows); err != nil {
-		return 0, 0, fmt.Errorf("measure events: %w", describe(ctx, err))
-	}
-	return size, rows, nil
-}
