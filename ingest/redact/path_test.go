@@ -62,7 +62,7 @@ func TestPath(t *testing.T) {
 		{"/s/%2565yJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJqbyJ9.c2ln", "/s/{token}", "/s/{token}", ""},
 		{"/s/%25252568ello", "/s/{text}", "/s/{text}", ""},
 		{"/bot110201543:AAHdqTcvCH1vGWJxfSe1ofSAs0K5PALDsaw/sendMessage", "/{token}/sendMessage", "/{token}/sendMessage", ""},
-		{"/fwd/https://hooks.slack.com/services/T00000000/B00000000/XXXXXXXXXXXXXXXXXXXXXXXX", "/fwd/https://{token}", "/fwd/https://{token}", ""},
+		{"/fwd/https://hooks.slack.com/services/T00000000/B00000000/abcdEFGH1234ijklMNOP5678", "/fwd/https://{token}", "/fwd/https://{token}", ""},
 		{"/s/ATATT3xFfGF0/q8Zr2K/x0Vt7Lm4Wd9Hs1q8Zr2Kx0Vt7L", "/s/{token}", "/s/{token}", ""},
 		{"/password=hunter2", "/{secret}", "/{secret}", ""},
 		{"/reset-password/x7Gq2", "/reset-password/{token}", "/reset-password/{token}", ""},

@@ -26,7 +26,7 @@ func TestText(t *testing.T) {
 		{"amount 4111.1111 and 0.4111111111111111", "amount 4111.1111 and 0.4111111111111111"},
 		{"jwt " + jwtInPath + " expired", "jwt {token} expired"},
 		{"push to https://u:p4ss@git.example.org/x.git failed", "push to {secret} failed"},
-		{"https://hooks.slack.com/services/T00000000/B00000000/XXXXXXXXXXXXXXXXXXXXXXXX: 404", "{token}: 404"},
+		{"https://hooks.slack.com/services/T00000000/B00000000/abcdEFGH1234ijklMNOP5678: 404", "{token}: 404"},
 		{`{"password":"hunter 2","user":"x"}`, `("password":"{secret}","user":"x")`},
 		{"PASSWORD=hunter2", "PASSWORD={secret}"},
 		{"-----BEGIN RSA PRIVATE KEY-----\nMIIE\n-----END RSA PRIVATE KEY----- was sent", "{secret} was sent"},
