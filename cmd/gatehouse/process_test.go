@@ -357,8 +357,8 @@ FROM audit.events FORMAT TSV`)
 	}
 }
 
-// The same traffic through the in-process broker and through Apache Kafka gives
-// the same findings and incidents, by id.
+// The same traffic through the in-process broker, through Apache Kafka and in a
+// file gives the same findings and incidents, by id.
 func TestTheSameTrafficGivesTheSameIncidents(t *testing.T) {
 	duration := 20 * time.Minute
 	scenario := traffic.Config{
@@ -389,9 +389,61 @@ SELECT 'incident', '', incident_id FROM audit.incident_log GROUP BY incident_id)
 			t.Errorf("%s and %s differ:\n%s", names[0], name, d)
 		}
 	}
+	if d := cmp.Diff(findingIDs(found[names[0]]), detectInFile(t, scenario, keys)); d != "" {
+		t.Errorf("through Kafka and in a file differ (-Kafka +file):\n%s", d)
+	}
 	if n := strings.Count(found[names[0]], "incident"); n != 3 {
 		t.Errorf("%d incidents: want 3\n%s", n, found[names[0]])
 	}
+}
+
+// findingIDs are the ids of the lines that tell of findings, sorted.
+func findingIDs(rows string) []string {
+	var ids []string
+	for line := range strings.Lines(rows) {
+		if kind, rest, _ := strings.Cut(strings.TrimSpace(line), "\t"); kind == "finding" {
+			_, id, _ := strings.Cut(rest, "\t")
+			ids = append(ids, id)
+		}
+	}
+	slices.Sort(ids)
+	return ids
+}
+
+// detectInFile writes a scenario's lines to a file and has it looked at offline.
+func detectInFile(t *testing.T, scenario traffic.Config, keys string) []string {
+	t.Helper()
+	dir := t.TempDir()
+	file, config := filepath.Join(dir, "calls.log"), filepath.Join(dir, "gatehouse.yaml")
+	var lines bytes.Buffer
+	if err := sendScenario(scenario, func(batch []stream.Message) error {
+		for _, m := range batch {
+			lines.Write(m.Value)
+			lines.WriteByte('\n')
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	for path, text := range map[string][]byte{file: lines.Bytes(), config: fmt.Appendf(nil, "redaction: {key_file: %s}\n", keys)} {
+		if err := os.WriteFile(path, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	out, err := exec.Command("gatehouse", "detect", "-c", config, file).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var ids []string
+	for line := range strings.Lines(string(out)) {
+		var f struct{ ID string }
+		if err := json.Unmarshal([]byte(line), &f); err != nil {
+			t.Fatal(err)
+		}
+		ids = append(ids, f.ID)
+	}
+	slices.Sort(ids)
+	return ids
 }
 
 // Three processes, one per role, do together what one does: they meet at a
