@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -31,13 +32,21 @@ type Secure struct{ User, Password string }
 
 // Broker is a running broker.
 type Broker struct {
-	opts    Options
-	libs    string
-	ports   ports
-	cluster string
-	certs   certificates
+	opts   Options
+	libs   string
+	ports  ports
+	member member
+	certs  certificates
 
 	process *process
+}
+
+// member is a broker's place in its cluster.
+type member struct {
+	cluster string // its id
+	node    int    // from 1 on
+	voters  string // the controllers of all nodes
+	nodes   int
 }
 
 // process is one life of the broker.
@@ -56,9 +65,22 @@ const (
 	pollInterval = 50 * time.Millisecond
 )
 
-// Start formats a data directory and starts a broker in it. It returns when the
-// broker answers. The broker dies with this process at the latest.
+// Start formats a data directory and starts a broker in it, a cluster of one. It
+// returns when the broker answers. The broker dies with this process at the
+// latest.
 func Start(ctx context.Context, opts Options) (*Broker, error) {
+	nodes, err := prepare(ctx, opts, 1)
+	if err != nil {
+		return nil, err
+	}
+	if err := nodes[0].begin(ctx); err != nil {
+		return nil, err
+	}
+	return nodes[0], nil
+}
+
+// prepare lays out a cluster: ports, jars and names, nothing on disk yet.
+func prepare(ctx context.Context, opts Options, nodes int) ([]*Broker, error) {
 	if opts.Dir == "" {
 		return nil, errors.New("start kafka: Dir is empty: name a directory for its data")
 	}
@@ -69,25 +91,35 @@ func Start(ctx context.Context, opts Options) (*Broker, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &Broker{opts: opts, libs: libs, cluster: clusterID()}
-	if b.ports, err = freePorts(); err != nil {
+	free, err := freePorts(nodes)
+	if err != nil {
 		return nil, err
 	}
-	if opts.Secure != nil {
-		if b.certs, err = makeCertificates(opts.Dir); err != nil {
-			return nil, err
+	cluster, voters := clusterID(), make([]string, nodes)
+	for i, p := range free {
+		voters[i] = fmt.Sprintf("%d@%s", i+1, loopback(p.controller))
+	}
+	out := make([]*Broker, nodes)
+	for i, p := range free {
+		out[i] = &Broker{opts: opts, libs: libs, ports: p, member: member{cluster, i + 1, strings.Join(voters, ","), nodes}}
+	}
+	return out, nil
+}
+
+// begin is the broker's first start.
+func (b *Broker) begin(ctx context.Context) (err error) {
+	if b.opts.Secure != nil {
+		if b.certs, err = makeCertificates(b.opts.Dir); err != nil {
+			return err
 		}
 	}
 	if err := os.WriteFile(b.properties(), b.config(), 0o600); err != nil {
-		return nil, fmt.Errorf("write kafka's configuration: %w", err)
+		return fmt.Errorf("write kafka's configuration: %w", err)
 	}
 	if err := b.format(ctx); err != nil {
-		return nil, err
+		return err
 	}
-	if err := b.start(ctx); err != nil {
-		return nil, err
-	}
-	return b, nil
+	return b.start(ctx)
 }
 
 // Addr is the plaintext listener.
@@ -140,7 +172,7 @@ func (b *Broker) logFile() string { return filepath.Join(b.opts.Dir, "kafka.log"
 // format prepares the data directory and adds the user.
 func (b *Broker) format(ctx context.Context) error {
 	args := []string{"-Xmx64m", "-XX:TieredStopAtLevel=1", "-cp", filepath.Join(b.libs, "*"),
-		"kafka.tools.StorageTool", "format", "-t", b.cluster, "-c", b.properties()}
+		"kafka.tools.StorageTool", "format", "-t", b.member.cluster, "-c", b.properties()}
 	if s := b.opts.Secure; s != nil {
 		for _, mechanism := range []string{"SCRAM-SHA-256", "SCRAM-SHA-512"} {
 			args = append(args, "--add-scram", fmt.Sprintf("%s=[name=%s,password=%s]", mechanism, s.User, s.Password))
@@ -182,7 +214,7 @@ func (b *Broker) awaitReady(ctx context.Context) error {
 	tick := time.NewTicker(pollInterval)
 	defer tick.Stop()
 	for {
-		err := probe(ctx, b.Addr())
+		err := probe(ctx, b.Addr(), b.ports.plain)
 		if err == nil {
 			return nil
 		}
@@ -212,17 +244,21 @@ func clusterID() string {
 	return base64.RawURLEncoding.EncodeToString(raw[:])
 }
 
-// freePorts takes four ports that nobody listens on.
-func freePorts() (p ports, err error) {
-	for _, port := range []*int{&p.plain, &p.controller, &p.secure, &p.mutual} {
-		ln, err := net.Listen("tcp", loopback(0))
-		if err != nil {
-			return p, fmt.Errorf("find a free port: %w", err)
+// freePorts takes four ports per node that nobody listens on.
+func freePorts(nodes int) ([]ports, error) {
+	out := make([]ports, nodes)
+	for i := range out {
+		p := &out[i]
+		for _, port := range []*int{&p.plain, &p.controller, &p.secure, &p.mutual} {
+			ln, err := net.Listen("tcp", loopback(0))
+			if err != nil {
+				return nil, fmt.Errorf("find a free port: %w", err)
+			}
+			defer ln.Close() // held until all are known, so that they differ
+			*port = ln.Addr().(*net.TCPAddr).Port
 		}
-		defer ln.Close() // held until all four are known, so that they differ
-		*port = ln.Addr().(*net.TCPAddr).Port
 	}
-	return p, nil
+	return out, nil
 }
 
 func loopback(port int) string { return fmt.Sprintf("127.0.0.1:%d", port) }

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"path/filepath"
 	"slices"
+	"strconv"
 )
 
 // config is server.properties. Timings are set so that tests need not wait: a
@@ -14,8 +15,8 @@ import (
 func (b *Broker) config() []byte {
 	p := map[string]string{
 		"process.roles":                            "broker,controller",
-		"node.id":                                  "1",
-		"controller.quorum.voters":                 fmt.Sprintf("1@%s", loopback(b.ports.controller)),
+		"node.id":                                  strconv.Itoa(b.member.node),
+		"controller.quorum.voters":                 b.member.voters,
 		"controller.listener.names":                "CONTROLLER",
 		"listeners":                                fmt.Sprintf("PLAINTEXT://%s,CONTROLLER://%s", b.Addr(), loopback(b.ports.controller)),
 		"advertised.listeners":                     "PLAINTEXT://" + b.Addr(),
@@ -39,6 +40,9 @@ func (b *Broker) config() []byte {
 		"log.cleaner.backoff.ms":                   "1000",
 		"log.segment.delete.delay.ms":              "1000",
 	}
+	if b.member.nodes > 1 {
+		maps.Copy(p, clusterConfig(b.member.nodes))
+	}
 	if b.opts.Secure != nil {
 		maps.Copy(p, b.secureConfig())
 	}
@@ -48,6 +52,21 @@ func (b *Broker) config() []byte {
 		fmt.Fprintf(&out, "%s=%s\n", key, p[key])
 	}
 	return out.Bytes()
+}
+
+// clusterConfig is what differs where there are several nodes: everything is on
+// all of them and one may be missing. The session is longer than with one node,
+// since the nodes of a test share a machine and are late at times.
+func clusterConfig(nodes int) map[string]string {
+	all, most := strconv.Itoa(nodes), strconv.Itoa(nodes/2+1)
+	return map[string]string{
+		"default.replication.factor":               all,
+		"min.insync.replicas":                      most,
+		"offsets.topic.replication.factor":         all,
+		"transaction.state.log.replication.factor": all,
+		"transaction.state.log.min.isr":            most,
+		"broker.session.timeout.ms":                "2000",
+	}
 }
 
 func (b *Broker) secureConfig() map[string]string {

@@ -41,3 +41,36 @@ func TestBrokerThatCannotStart(t *testing.T) {
 		t.Fatalf("got %v: want the broker's own words", err)
 	}
 }
+
+// A cluster takes writes' worth of metadata on every node, and lives on without
+// one of them; the one that was killed comes back.
+func TestClusterLosesNode(t *testing.T) {
+	Require(t)
+	c, err := StartCluster(t.Context(), ClusterOptions{Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := c.Stop(); err != nil {
+			t.Error(err)
+		}
+	}()
+	victim := c.Nodes()[0]
+	if err := victim.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	for _, b := range c.Nodes()[1:] {
+		if err := probe(t.Context(), b.Addr(), b.ports.plain); err != nil {
+			t.Errorf("%s without node 1: %v", b.Addr(), err)
+		}
+	}
+	if c.Node(victim.Addr()) != victim || len(c.Addrs()) != DefaultNodes {
+		t.Errorf("addresses %v do not name the nodes", c.Addrs())
+	}
+	if err := victim.Restart(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.AwaitAll(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -18,8 +19,8 @@ const (
 )
 
 // probe asks a broker for the cluster's metadata and says whether it is ready:
-// it must know a controller and a broker.
-func probe(ctx context.Context, addr string) error {
+// it must know a controller and, among the brokers, the ports.
+func probe(ctx context.Context, addr string, ports ...int) error {
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
 	var dialer net.Dialer
@@ -40,8 +41,13 @@ func probe(ctx context.Context, addr string) error {
 	if err := exchange(conn, req, res); err != nil {
 		return err
 	}
-	if res.ControllerID < 0 || len(res.Brokers) == 0 {
+	if res.ControllerID < 0 {
 		return errors.New("no controller yet")
+	}
+	for _, port := range ports {
+		if !slices.ContainsFunc(res.Brokers, func(b kmsg.MetadataResponseBroker) bool { return b.Port == int32(port) }) {
+			return fmt.Errorf("broker at port %d is not registered yet", port)
+		}
 	}
 	return nil
 }
