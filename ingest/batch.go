@@ -126,6 +126,9 @@ func (f *filler) read(ctx context.Context) {
 		if err != nil {
 			next, err = f.in.stepOver(ctx, f.src, err)
 		}
+		if len(records) > 0 {
+			f.in.at(StepFetched)
+		}
 		select {
 		case f.fetched <- fetched{records, next, err}:
 		case <-ctx.Done():

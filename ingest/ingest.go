@@ -87,7 +87,10 @@ type Config struct {
 	// may have forgotten the range's token. nil trusts the token alone.
 	Stored func(context.Context, event.Range) (events, rejected uint64, err error)
 	// Clock gives the time of rejections and gaps. nil is time.Now.
-	Clock   func() time.Time
+	Clock func() time.Time
+	// Failpoint is called at each step of a batch, on the goroutine that is there,
+	// so that a fault suite can end the process at it. nil in production.
+	Failpoint func(Step)
 	Log     *slog.Logger
 	Metrics Registerer
 }
@@ -175,6 +178,7 @@ func (in *Ingester) storeAll(ctx context.Context, src Source, f *filler) error {
 		if err := src.Commit(ctx, next, ""); err != nil {
 			return fmt.Errorf("acknowledge offset %d: %w", next, err)
 		}
+		in.at(StepCommitted)
 		b, ok = <-f.batches
 	}
 	return nil // the filler stopped and says why
@@ -186,10 +190,12 @@ func (in *Ingester) store(ctx context.Context, src Source, b *filling) error {
 	if b.records == 0 {
 		return nil
 	}
+	in.at(StepDecoded)
 	r := src.Range(b.first, b.last)
 	if err := src.Commit(ctx, b.first, intentOf(r).String()); err != nil {
 		return fmt.Errorf("declare batch %s: %w", r, err)
 	}
+	in.at(StepDeclared)
 	return in.append(ctx, event.Batch{Range: r, Events: b.Events, Rejected: b.Rejected}, false)
 }
 
@@ -213,6 +219,9 @@ func (in *Ingester) append(ctx context.Context, b event.Batch, stored bool) erro
 		})
 		if err != nil {
 			return err
+		}
+		if i == 0 {
+			in.at(StepAcked)
 		}
 	}
 	in.metrics.stored(measured, in.cfg.Clock())
