@@ -91,8 +91,8 @@ type Config struct {
 	// Failpoint is called at each step of a batch, on the goroutine that is there,
 	// so that a fault suite can end the process at it. nil in production.
 	Failpoint func(Step)
-	Log     *slog.Logger
-	Metrics Registerer
+	Log       *slog.Logger
+	Metrics   Registerer
 }
 
 // Ingester runs the loop of one partition at a time; one Ingester serves all
