@@ -2,6 +2,7 @@ package stream
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -25,46 +26,70 @@ func TestMain(m *testing.M) {
 		child(spec)
 	}
 	code := m.Run()
-	if b, err := sharedBroker(); brokerAsked.Load() && err == nil {
-		if err := b.Stop(); err != nil {
+	for _, end := range []func() error{broker.stop, threeNodes.stop} {
+		if err := end(); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			code = 1
 		}
-		os.RemoveAll(brokerDir())
 	}
 	os.Exit(code)
 }
 
 const user, password = "alice", "correct-horse"
 
+// shared is something that the first test that asks for it starts, and that
+// lives until the last has run.
+type shared[T interface{ Stop() error }] struct {
+	start func(dir string) (T, error)
+	once  sync.Once
+	dir   string
+	got   T
+	err   error
+	up    bool
+}
+
+func (s *shared[T]) get() (T, error) {
+	s.once.Do(func() {
+		if s.dir, s.err = os.MkdirTemp("", "gatehouse-kafka-"); s.err != nil {
+			return
+		}
+		s.got, s.err = s.start(s.dir)
+		s.up = s.err == nil
+	})
+	return s.got, s.err
+}
+
+func (s *shared[T]) stop() error {
+	if !s.up {
+		return os.RemoveAll(s.dir)
+	}
+	return errors.Join(s.got.Stop(), os.RemoveAll(s.dir))
+}
+
 var (
-	brokerAsked atomic.Bool
-	brokerDir   = sync.OnceValue(func() string {
-		dir, err := os.MkdirTemp("", "gatehouse-kafka-")
-		if err != nil {
-			panic(err)
-		}
-		return dir
-	})
-	sharedBroker = sync.OnceValues(func() (*real.Broker, error) {
-		if !brokerAsked.Load() {
-			return nil, fmt.Errorf("no test wants a broker")
-		}
-		return real.Start(context.Background(), real.Options{Dir: brokerDir(), Secure: &real.Secure{User: user, Password: password}})
-	})
+	broker = &shared[*real.Broker]{start: func(dir string) (*real.Broker, error) {
+		return real.Start(context.Background(), real.Options{Dir: dir, Secure: &real.Secure{User: user, Password: password}})
+	}}
+	threeNodes = &shared[*real.Cluster]{start: func(dir string) (*real.Cluster, error) {
+		return real.StartCluster(context.Background(), real.ClusterOptions{Dir: dir})
+	}}
 )
 
 // requireBroker returns the one Apache Kafka broker of this test run. Without a
 // JDK or Maven the test is skipped, except in CI, where that is a failure.
-func requireBroker(t testing.TB) *real.Broker {
+func requireBroker(t testing.TB) *real.Broker { return require(t, broker) }
+
+// requireThreeNodes is requireBroker for the one cluster of this test run.
+func requireThreeNodes(t testing.TB) *real.Cluster { return require(t, threeNodes) }
+
+func require[T interface{ Stop() error }](t testing.TB, s *shared[T]) T {
 	t.Helper()
 	real.Require(t)
-	brokerAsked.Store(true)
-	b, err := sharedBroker()
+	got, err := s.get()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return b
+	return got
 }
 
 // backend is a kind of broker that a conformance case runs on.
@@ -107,12 +132,12 @@ type cluster struct {
 
 var names atomic.Int64
 
-func newCluster(t testing.TB, addr string) *cluster {
+func newCluster(t testing.TB, addrs ...string) *cluster {
 	t.Helper()
 	base := strings.NewReplacer("/", "-", "#", "-").Replace(t.Name())
 	name := fmt.Sprintf("%s-%d-%d", base, os.Getpid(), names.Add(1))
 	k := &cluster{t: t, topic: name, cfg: Config{
-		Brokers: []string{addr}, Topics: []string{name}, Group: name, SessionTimeout: 6 * time.Second, DrainTimeout: 10 * time.Second,
+		Brokers: addrs, Topics: []string{name}, Group: name, SessionTimeout: 6 * time.Second, DrainTimeout: 10 * time.Second,
 		Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
 	}}
 	var err error

@@ -21,7 +21,7 @@ func TestReportsCorruptBatches(t *testing.T) {
 	k.write(0, 0, 1)
 	k.write(0, 1, 5) // to be changed
 	k.write(0, 6, 1)
-	segment := filepath.Join(brokerDir(), "data", k.topic+"-0", "00000000000000000000.log")
+	segment := filepath.Join(broker.dir, "data", k.topic+"-0", "00000000000000000000.log")
 	log, err := os.ReadFile(segment)
 	if err != nil {
 		t.Fatal(err)
