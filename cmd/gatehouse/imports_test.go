@@ -36,6 +36,7 @@ var imports = map[string][]string{
 	"dashboards":            {},
 	"dashboards/console":    {"ingest/event", "store", "store/merkle", "alert"},
 	"deploy/embedded":       {},
+	"deploy/fault":          {},
 	"deploy/kafka":          {},
 }
 
@@ -59,6 +60,7 @@ var owners = map[string][]string{
 	"github.com/expr-lang/expr":           {"rules"},
 	"github.com/slack-go/slack":           {"alert/slack"},
 	"github.com/twmb/franz-go/pkg/kfake":  {"deploy/embedded"},
+	"github.com/twmb/franz-go/pkg/kgo":    {"cmd/gatehouse"},
 	"github.com/twmb/franz-go/pkg/kmsg":   {"ingest/stream", "deploy/kafka", "deploy/embedded"},
 	"github.com/ebitengine/purego":        {"deploy/embedded"},
 	"github.com/alecthomas/kong":          {"cmd/gatehouse"},
