@@ -39,9 +39,8 @@ func newRedactor(t testing.TB) *redact.Redactor {
 // line decodes and redacts one line; ok is false when it is refused.
 func line(t testing.TB, r *redact.Redactor, format string, record []byte, o event.Origin) (ev event.Event, ok bool) {
 	t.Helper()
-	gateway.Decode(format, record, func(_ int32, raw event.Raw) {
-		var err error
-		if ev, err = r.Redact(&raw, o); err != nil {
+	gateway.Decode(format, record, func(_ int32, raw *event.Raw) {
+		if err := r.Redact(raw, o, &ev); err != nil {
 			t.Fatal(err)
 		}
 		ok = true

@@ -17,31 +17,68 @@ type Decoder struct {
 }
 
 // Decoded is what records became. Every record ends as events, as rejections, or
-// as both: a bad element does not lose its siblings.
+// as both: a bad element does not lose its siblings. One Decoded is filled by one
+// goroutine.
 type Decoded struct {
 	Events   []event.Event
 	Rejected []event.Rejection
+
+	work *decoding // what decoding into it works with
 }
 
 // Decode adds what one record is to out. The gateway is its source type, "" to go
 // by its look; origin is that of the record's first event.
+//
+// Events share the memory of value, which must never be modified afterwards; see
+// [event.Event] on keeping them.
 func (d Decoder) Decode(name string, origin event.Origin, value []byte, out *Decoded) {
-	reject := func(index int32, err *event.DecodeError, size int) {
-		origin.Index = index
-		out.Rejected = append(out.Rejected, event.Rejection{
-			Origin: origin, At: d.Clock().UnixMicro(), Gateway: known(name), Reason: err.Reason, Size: size,
-		})
+	w := out.work
+	if w == nil {
+		w = newDecoding()
+		out.work = w
 	}
-	emit := func(index int32, raw event.Raw) {
-		origin.Index = index
-		e, err := d.Redactor.Redact(&raw, origin)
-		if err != nil {
-			reject(index, asDecodeError(err), len(value))
-			return
-		}
-		out.Events = append(out.Events, e)
+	w.Decoder, w.out = d, out
+	w.name, w.origin, w.size = name, origin, len(value)
+	w.reader.Decode(name, value, w.emit, w.reject)
+	w.out = nil
+}
+
+// decoding is one record on its way. It is used for many, because the reader has
+// memory of its own and a function value costs an allocation.
+type decoding struct {
+	Decoder
+	reader gateway.Reader
+	emit   func(int32, *event.Raw)
+	reject func(int32, *event.DecodeError, int)
+
+	name   string
+	origin event.Origin
+	size   int
+	out    *Decoded
+}
+
+func newDecoding() *decoding {
+	w := &decoding{}
+	w.emit, w.reject = w.redact, w.refuse
+	return w
+}
+
+// redact makes the event where it is to stay: an event is a kilobyte.
+func (w *decoding) redact(index int32, raw *event.Raw) {
+	w.origin.Index = index
+	n := len(w.out.Events)
+	w.out.Events = append(w.out.Events, event.Event{})
+	if err := w.Redactor.Redact(raw, w.origin, &w.out.Events[n]); err != nil {
+		w.out.Events = w.out.Events[:n]
+		w.refuse(index, asDecodeError(err), w.size)
 	}
-	gateway.Decode(name, value, emit, reject)
+}
+
+func (w *decoding) refuse(index int32, err *event.DecodeError, size int) {
+	w.origin.Index = index
+	w.out.Rejected = append(w.out.Rejected, event.Rejection{
+		Origin: w.origin, At: w.Clock().UnixMicro(), Gateway: known(w.name), Reason: err.Reason, Size: size,
+	})
 }
 
 // known keeps a source type only if it is one of ours: the header is the

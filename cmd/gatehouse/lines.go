@@ -89,6 +89,7 @@ func (d lineDecoder) each(ctx context.Context, con *console, file string, do fun
 		return err
 	}
 	defer closer.Close() //nolint:errcheck // read only
+	var got ingest.Decoded // used again, for what it decodes with
 	for number := int64(1); ; number++ {
 		line, _, err := lines.next()
 		if errors.Is(err, io.EOF) {
@@ -103,7 +104,7 @@ func (d lineDecoder) each(ctx context.Context, con *console, file string, do fun
 		if len(bytes.TrimSpace(line)) == 0 {
 			continue
 		}
-		var got ingest.Decoded
+		got.Events, got.Rejected = nil, nil
 		d.decoder.Decode(d.gateway, event.Origin{Topic: file, Offset: number}, line, &got)
 		if err := do(got); err != nil {
 			return err

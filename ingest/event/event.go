@@ -131,6 +131,12 @@ type Label struct {
 // printed or sent. Only ingest/redact makes one from a Raw. Fields are in the
 // order of the JSON form and of the ClickHouse columns; units and absence as the
 // package comment says.
+//
+// Strings and lists of an Event must not be modified: they may share memory with
+// other events and with the record that it came from, all of which stays in
+// memory as long as one of its strings does. Who keeps an event, or a string of
+// it, longer than the batch that it came in keeps a [Event.Clone] or a
+// strings.Clone of it.
 type Event struct {
 	Origin Origin
 	Kind   Kind

@@ -10,6 +10,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"unsafe"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -289,3 +290,61 @@ func BenchmarkToken(b *testing.B) {
 		_ = r.Token()
 	}
 }
+
+// A clone is the same event and shares no string with it; a new field that Clone
+// forgets shows here.
+func TestCloneSharesNothing(t *testing.T) {
+	want := full(t)
+	got := want.Clone()
+	if d := cmp.Diff(want, got, compare); d != "" {
+		t.Fatalf("a clone differs (-want +got):\n%s", d)
+	}
+	shared := addresses(reflect.ValueOf(want), map[uintptr]bool{})
+	for address := range addresses(reflect.ValueOf(got), map[uintptr]bool{}) {
+		if shared[address] {
+			t.Errorf("memory at %#x is shared", address)
+		}
+	}
+	empty := Event{}
+	if d := cmp.Diff(empty, empty.Clone(), compare); d != "" {
+		t.Errorf("the clone of an empty event differs:\n%s", d)
+	}
+}
+
+// addresses are those of the strings and lists in v.
+func addresses(v reflect.Value, into map[uintptr]bool) map[uintptr]bool {
+	switch v.Kind() {
+	case reflect.Struct:
+		if v.Type() == reflect.TypeFor[netip.Addr]() {
+			return into
+		}
+		for i := range v.NumField() {
+			addresses(v.Field(i), into)
+		}
+	case reflect.Slice:
+		into[v.Pointer()] = true
+		for i := range v.Len() {
+			addresses(v.Index(i), into)
+		}
+	case reflect.String:
+		into[uintptr(unsafe.Pointer(unsafe.StringData(v.String())))] = true
+	}
+	return into
+}
+
+// Reset gives what NewRaw gives, and drops what the lists held.
+func TestRawResetForgets(t *testing.T) {
+	var raw Raw
+	fill(t, reflect.ValueOf(&raw).Elem(), new(int))
+	headers := raw.Headers
+	raw.Reset("kong")
+	if d := cmp.Diff(NewRaw("kong"), raw, cmpopts.EquateEmpty(), cmp.Transformer("show", func(r Raw) plainRaw { return plainRaw(r) })); d != "" {
+		t.Errorf("reset (-new +reset):\n%s", d)
+	}
+	if headers[0] != (Label{}) {
+		t.Error("a header is left in the list's memory")
+	}
+}
+
+// plainRaw is a Raw whose fields print.
+type plainRaw Raw

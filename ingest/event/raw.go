@@ -3,12 +3,17 @@ package event
 import (
 	"fmt"
 	"log/slog"
+	"slices"
 )
 
 // Raw is one decoded record before redaction. It may hold live credentials, so
 // it must never reach a disk, a network, a log or a metric: it has no encoder,
 // and printing it in any way gives [RawPlaceholder]. Field meanings are those of
 // Event where the names agree.
+//
+// Strings of a Raw may share the memory of the record that it was decoded from,
+// and its lists are the decoder's, which reuses them: a Raw that a decoder hands
+// out is valid during that call only.
 //
 // Do not put a Raw into an unexported struct field: fmt reaches through those
 // without calling methods. The shape test forbids it.
@@ -65,6 +70,25 @@ func NewRaw(gateway string) Raw {
 		Kind: KindAccess, Gateway: gateway,
 		ReqBytes: Absent, RespBytes: Absent, LatencyUS: Absent, UpstreamLatencyUS: Absent,
 	}
+}
+
+// Reset makes r what [NewRaw] gives, and keeps the memory of its lists.
+func (r *Raw) Reset(gateway string) {
+	clear(r.Headers) // they may have held secrets
+	clear(r.Labels)
+	*r = Raw{
+		Kind: KindAccess, Gateway: gateway,
+		ReqBytes: Absent, RespBytes: Absent, LatencyUS: Absent, UpstreamLatencyUS: Absent,
+		XFF: r.XFF[:0], Headers: r.Headers[:0], Labels: r.Labels[:0], Quality: r.Quality[:0],
+	}
+}
+
+// Clone is a Raw with lists of its own. Strings are shared.
+func (r *Raw) Clone() Raw {
+	out := *r
+	out.XFF, out.Quality = slices.Clone(r.XFF), slices.Clone(r.Quality)
+	out.Headers, out.Labels = slices.Clone(r.Headers), slices.Clone(r.Labels)
+	return out
 }
 
 // RawPlaceholder is what every way of printing a Raw gives.

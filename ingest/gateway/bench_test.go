@@ -37,13 +37,14 @@ func BenchmarkDecode(b *testing.B) {
 
 func benchmarkRecord(b *testing.B, name string, record []byte) {
 	events := 0
-	emit := func(int32, event.Raw) { events++ }
+	emit := func(int32, *event.Raw) { events++ }
 	reject := func(_ int32, err *event.DecodeError, _ int) { b.Fatal(err) }
 	b.SetBytes(int64(len(record)))
 	b.ReportAllocs()
 	from := cpuTime(b)
+	var r Reader
 	for b.Loop() {
-		Decode(name, record, emit, reject)
+		r.Decode(name, record, emit, reject)
 	}
 	b.ReportMetric(float64(cpuTime(b)-from)/float64(events), "cpu-ns/op")
 }

@@ -16,14 +16,14 @@ import (
 // as sent, and token_hash, a SHA-256 of the token in hex. Members that the schema
 // does not have are ignored and noted once as unknown_fields; so are members that
 // only redaction and enrichment set, as fields_not_carried.
-func decodeCanonical(record []byte) (event.Raw, *event.DecodeError) {
-	raw := event.NewRaw("canonical")
+func decodeCanonical(record []byte, raw *event.Raw) *event.DecodeError {
+	raw.Reset("canonical")
 	c := canonical{scanner: newScanner(record)}
-	c.read(&raw)
+	c.read(raw)
 	if err := c.end(); err != nil {
-		return raw, err
+		return err
 	}
-	return raw, c.finish(&raw)
+	return c.finish(raw)
 }
 
 // canonical is the state of reading one record.

@@ -18,41 +18,41 @@ import (
 // the direct peer as the server sees it. Behind the agent NGINX's stock format
 // has X-Forwarded-For and Traefik its router, service and duration; anything
 // else there is ignored and noted.
-func decodeCLF(record []byte) (event.Raw, *event.DecodeError) {
-	raw, m, n, err := readCLF("clf", string(record))
+func decodeCLF(record []byte, raw *event.Raw) *event.DecodeError {
+	raw.Reset("clf")
+	m, n, err := readCLF(raw, view(record))
 	if err != nil {
-		return raw, err
+		return err
 	}
-	setTime(&raw, m, &n)
+	setTime(raw, m, &n)
 	raw.Quality = n.list()
-	return raw, nil
+	return nil
 }
 
 // readCLF reads everything but the time, which the caller sets: what the clock
 // means differs by server.
-func readCLF(name, line string) (event.Raw, moment, notes, *event.DecodeError) {
-	raw := event.NewRaw(name)
+func readCLF(raw *event.Raw, line string) (moment, notes, *event.DecodeError) {
 	prefix, stamp, rest := cutStamp(line)
 	if stamp == "" {
-		return raw, moment{}, 0, notCLF(line)
+		return moment{}, 0, notCLF(line)
 	}
 	m := parseTime(stamp)
 	if !m.usable {
-		return raw, m, 0, event.Reject(event.ReasonBadTime, "time", "02/Jan/2006:15:04:05 -0700")
+		return m, 0, event.Reject(event.ReasonBadTime, "time", "02/Jan/2006:15:04:05 -0700")
 	}
 	request, rest, ok := cutRequest(rest)
 	if !ok {
-		return raw, m, 0, event.Reject(event.ReasonSyntax, "request", "a quoted request followed by a status")
+		return m, 0, event.Reject(event.ReasonSyntax, "request", "a quoted request followed by a status")
 	}
-	n := setPrefix(&raw, prefix)
-	n |= setRequest(&raw, request)
+	n := setPrefix(raw, prefix)
+	n |= setRequest(raw, request)
 	word, rest := cutWord(rest)
 	raw.Status, _ = parseStatus(word) // cutRequest has looked at it
-	n |= setTrailer(&raw, rest)
+	n |= setTrailer(raw, rest)
 	if raw.Host == "" {
 		n |= noteHostMissing
 	}
-	return raw, m, n, nil
+	return m, n, nil
 }
 
 // setRequest reads the request line. Of a malformed one nothing is kept, so that

@@ -8,6 +8,6 @@
 //
 // A decoder knows its source's units, which end of the request its clock reads,
 // and how it spells absence; none of that leaves this package. Strings of a Raw
-// are cut from one copy of the record, so nothing refers to the caller's bytes
-// after Decode returns. The package reads no clock and does no I/O.
+// share the memory of the record, which must therefore never change; see
+// [Reader]. The package reads no clock and does no I/O.
 package gateway

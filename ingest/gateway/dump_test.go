@@ -42,10 +42,12 @@ func dump(raw event.Raw) string {
 }
 
 // transcript decodes a record and writes down every emit and reject.
-func transcript(name string, record []byte) string {
+func transcript(name string, record []byte) string { return transcriptBy(new(Reader), name, record) }
+
+func transcriptBy(r *Reader, name string, record []byte) string {
 	var b strings.Builder
-	Decode(name, record,
-		func(i int32, raw event.Raw) { fmt.Fprintf(&b, "%d: event\n%s", i, dump(raw)) },
+	r.Decode(name, record,
+		func(i int32, raw *event.Raw) { fmt.Fprintf(&b, "%d: event\n%s", i, dump(*raw)) },
 		func(i int32, err *event.DecodeError, size int) {
 			fmt.Fprintf(&b, "%d: rejected, %d bytes: %v\n", i, size, err)
 		})

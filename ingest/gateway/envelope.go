@@ -12,15 +12,16 @@ const maxEnvelopes = 4
 
 // peeler takes a record apart into elements and sees each to its end.
 type peeler struct {
-	decode decode // nil = recognise each element
-	emit   func(int32, event.Raw)
+	Raw    *event.Raw // the element at hand
+	decode decode     // nil = recognise each element
+	emit   func(int32, *event.Raw)
 	reject func(int32, *event.DecodeError, int)
 	count  int  // elements so far
 	full   bool // MaxElements reached and said so
 }
 
-func (p *peeler) accept(raw event.Raw) {
-	p.emit(int32(p.count), raw)
+func (p *peeler) accept() {
+	p.emit(int32(p.count), p.Raw)
 	p.count++
 }
 
@@ -81,9 +82,9 @@ func (p *peeler) peelArray(text []byte, depth int) {
 // peelObject decodes an object. Only if its decoder cannot, it is looked at as
 // an envelope: that order makes envelopes cost nothing where there are none.
 func (p *peeler) peelObject(text []byte, depth int) {
-	raw, err := p.decodeObject(text)
+	err := p.decodeObject(text)
 	if err == nil {
-		p.accept(raw)
+		p.accept()
 		return
 	}
 	if err.Reason != event.ReasonNotAccess && depth < maxEnvelopes {
@@ -95,15 +96,15 @@ func (p *peeler) peelObject(text []byte, depth int) {
 	p.refuse(err, len(text))
 }
 
-func (p *peeler) decodeObject(text []byte) (event.Raw, *event.DecodeError) {
+func (p *peeler) decodeObject(text []byte) *event.DecodeError {
 	d := p.decode
 	if d == nil {
 		var err *event.DecodeError
 		if d, err = sniffObject(text); err != nil {
-			return event.Raw{}, err
+			return err
 		}
 	}
-	return d(text)
+	return d(text, p.Raw)
 }
 
 // peelQuoted unwraps a JSON string, or takes off the extra pair of double quotes
@@ -143,12 +144,11 @@ func (p *peeler) peelLine(text []byte, depth int) {
 	if d == nil {
 		d = sniffLine(text)
 	}
-	raw, err := d(text)
-	if err != nil {
+	if err := d(text, p.Raw); err != nil {
 		p.refuse(err, len(text))
 		return
 	}
-	p.accept(raw)
+	p.accept()
 }
 
 // openEnvelope finds the payload of a known envelope object: the array of

@@ -14,17 +14,17 @@ import (
 // bodies. The client is downstream_remote_address, into which Envoy has put the
 // address that its trusted-hop rule chose; where a format has only
 // X-Forwarded-For, the last hop, which is what Envoy itself appended.
-func decodeEnvoy(record []byte) (event.Raw, *event.DecodeError) {
+func decodeEnvoy(record []byte, raw *event.Raw) *event.DecodeError {
+	raw.Reset("envoy")
 	if len(record) > 0 && record[0] == '[' {
-		return decodeEnvoyText(string(record))
+		return readEnvoyText(raw, view(record))
 	}
-	raw := event.NewRaw("envoy")
 	e := envoy{scanner: newScanner(record)}
-	e.read(&raw)
+	e.read(raw)
 	if err := e.end(); err != nil {
-		return raw, err
+		return err
 	}
-	return raw, e.finish(&raw)
+	return e.finish(raw)
 }
 
 // envoy is the state of reading one record. Texts that decide an outcome are

@@ -6,29 +6,28 @@ import (
 	"gatehouse/ingest/event"
 )
 
-// decodeEnvoyText reads Envoy's default text format, and Istio's, which has
+// readEnvoyText reads Envoy's default text format, and Istio's, which has
 // three more fields behind the flags and six more at the end:
 //
 //	[start] "method path protocol" status flags received sent ms upstream-ms "xff" "agent" "id" "authority" "upstream"
 //	[start] "method path protocol" status flags details termination "failure" received sent ms upstream-ms "xff" "agent" "id" "authority" "upstream" cluster upstream-local local remote sni route
-func decodeEnvoyText(line string) (event.Raw, *event.DecodeError) {
-	raw := event.NewRaw("envoy")
+func readEnvoyText(raw *event.Raw, line string) *event.DecodeError {
 	if !isEnvoyText(line) {
-		return raw, notCLF(line)
+		return notCLF(line)
 	}
 	start, rest, ok := strings.Cut(line[1:], "] \"")
 	request, rest, ok2 := strings.Cut(rest, `" `)
 	if !ok || !ok2 {
-		return raw, event.Reject(event.ReasonSyntax, "", "an Envoy or Istio text line")
+		return event.Reject(event.ReasonSyntax, "", "an Envoy or Istio text line")
 	}
 	t := envoyText{rest: rest}
 	t.start, t.answered = start, true
 	t.request(request)
-	if err := t.result(&raw); err != nil {
-		return raw, err
+	if err := t.result(raw); err != nil {
+		return err
 	}
-	t.parties(&raw)
-	return raw, t.finish(&raw)
+	t.parties(raw)
+	return t.finish(raw)
 }
 
 // isEnvoyText tells a line that starts with an RFC 3339 time in brackets.

@@ -38,9 +38,9 @@ func FuzzDecoder(f *testing.F) {
 		for _, name := range Names() {
 			d, _ := Lookup(name)
 			emitted := 0
-			err := d(record, func(raw event.Raw) {
+			err := d(record, func(raw *event.Raw) {
 				emitted++
-				checkRaw(t, &raw)
+				checkRaw(t, raw)
 			})
 			if (err == nil) != (emitted == 1) {
 				t.Fatalf("%s: emitted %d, error %v", name, emitted, err)

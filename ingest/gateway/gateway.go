@@ -4,12 +4,12 @@ import "gatehouse/ingest/event"
 
 // Decoder decodes one unwrapped record, a log line or a JSON object. On success
 // it calls emit exactly once; otherwise it does not call emit and returns an
-// *[event.DecodeError]. The Raw does not refer to record.
-type Decoder func(record []byte, emit func(event.Raw)) error
+// *[event.DecodeError]. What [Reader] says of memory holds here too.
+type Decoder func(record []byte, emit func(*event.Raw)) error
 
-// decode is a decoder as this package uses it: the error is nil, or the Raw is
-// not to be used.
-type decode func(record []byte) (event.Raw, *event.DecodeError)
+// decode is a decoder as this package uses it. It sets every field of raw; the
+// error is nil, or raw is not to be used.
+type decode func(record []byte, raw *event.Raw) *event.DecodeError
 
 // formats are the source types, sorted by name.
 var formats = []struct {
@@ -30,12 +30,12 @@ func Lookup(name string) (Decoder, bool) {
 	if d == nil {
 		return nil, false
 	}
-	return func(record []byte, emit func(event.Raw)) error {
-		raw, err := d(record)
-		if err != nil {
+	return func(record []byte, emit func(*event.Raw)) error {
+		var raw event.Raw
+		if err := d(record, &raw); err != nil {
 			return err
 		}
-		emit(raw)
+		emit(&raw)
 		return nil
 	}, true
 }
@@ -58,6 +58,23 @@ func Names() []string {
 	return names
 }
 
+// Reader decodes records one after the other, in memory that it uses again. The
+// zero value is ready. A Reader is not safe for concurrent use.
+//
+// A record is never copied: strings of what is emitted share its memory, so it
+// must never be modified once it was handed to Decode, and stays in memory as
+// long as a string of it does. The Raw that emit gets, and its lists, are valid
+// during that call only; its strings stay.
+type Reader struct {
+	// Raw is the event at hand. It is exported so that it prints as a placeholder.
+	Raw event.Raw
+}
+
+// Decode is [Reader.Decode] of a new Reader, for who decodes only a few records.
+func Decode(name string, record []byte, emit func(i int32, raw *event.Raw), reject func(i int32, err *event.DecodeError, size int)) {
+	new(Reader).Decode(name, record, emit, reject)
+}
+
 // Decode decodes the value of one Kafka record, or one line of a file: it peels
 // envelopes, then decodes each element with the decoder that name selects. With
 // name "" the source type is recognised by the look of each element.
@@ -67,8 +84,9 @@ func Names() []string {
 // of the rejected element. A record over [event.MaxRecordBytes] is one rejected
 // element; so is all that follows the first [event.MaxElements] elements, and a
 // record in which there is nothing.
-func Decode(name string, record []byte, emit func(i int32, raw event.Raw), reject func(i int32, err *event.DecodeError, size int)) {
-	p := peeler{emit: emit, reject: reject}
+func (r *Reader) Decode(name string, record []byte, emit func(i int32, raw *event.Raw), reject func(i int32, err *event.DecodeError, size int)) {
+	defer r.Raw.Reset("") // it may hold secrets
+	p := peeler{Raw: &r.Raw, emit: emit, reject: reject}
 	switch {
 	case len(record) > event.MaxRecordBytes:
 		p.refuse(event.Reject(event.ReasonTooLarge, "", "at most 1048576 bytes"), len(record))

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
+	"unsafe"
 
 	"gatehouse/ingest/event"
 )
@@ -31,17 +32,20 @@ const maxJSONDepth = 64
 // ask end. A member that occurs twice is seen twice, and the last one wins where
 // the reader assigns.
 //
-// Strings without escapes are cut from one copy of the text.
+// Strings without escapes share the memory of the text.
 type scanner struct {
 	b     []byte
-	s     string // copy of b
+	s     string // the same bytes
 	i     int
 	depth int
 	err   *event.DecodeError
 	notes notes
 }
 
-func newScanner(text []byte) scanner { return scanner{b: text, s: string(text)} }
+func newScanner(text []byte) scanner { return scanner{b: text, s: view(text)} }
+
+// view is text as a string that shares its memory, which must never change then.
+func view(text []byte) string { return unsafe.String(unsafe.SliceData(text), len(text)) }
 
 // fail remembers the first error and ends the scan.
 func (s *scanner) fail(want string) {

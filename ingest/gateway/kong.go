@@ -15,23 +15,23 @@ import (
 // Authorization ("REDACTED"), but API keys, cookies and query tokens arrive in
 // clear. upstream_status is a string with one status per attempt. A route's paths
 // are prefixes, no templates, so they are not Route.
-func decodeKong(record []byte) (event.Raw, *event.DecodeError) {
-	raw := event.NewRaw("kong")
+func decodeKong(record []byte, raw *event.Raw) *event.DecodeError {
+	raw.Reset("kong")
 	k := kong{scanner: newScanner(record)}
-	k.read(&raw)
+	k.read(raw)
 	if err := k.end(); err != nil {
-		return raw, err
+		return err
 	}
 	switch {
 	case !k.started:
-		return raw, event.Reject(event.ReasonMissingField, "started_at", "ms since the epoch")
+		return event.Reject(event.ReasonMissingField, "started_at", "ms since the epoch")
 	case !k.answered:
-		return raw, event.Reject(event.ReasonMissingField, "response.status", "a status")
+		return event.Reject(event.ReasonMissingField, "response.status", "a status")
 	case !k.at.usable:
-		return raw, event.Reject(event.ReasonBadTime, "started_at", "ms since the epoch")
+		return event.Reject(event.ReasonBadTime, "started_at", "ms since the epoch")
 	}
-	k.finish(&raw)
-	return raw, nil
+	k.finish(raw)
+	return nil
 }
 
 // kong is the state of reading one record.

@@ -16,25 +16,25 @@ import (
 // attempt; the times of all count, the status and address of the last. The
 // client is $remote_addr, into which the realip module has put the address that
 // its trusted proxies name.
-func decodeNGINX(record []byte) (event.Raw, *event.DecodeError) {
+func decodeNGINX(record []byte, raw *event.Raw) *event.DecodeError {
+	raw.Reset("nginx")
 	if len(record) > 0 && record[0] != '{' {
-		raw, m, n, err := readCLF("nginx", string(record))
+		m, n, err := readCLF(raw, view(record))
 		if err == nil {
 			if raw.Principal != "" {
 				raw.AuthType = event.AuthBasic
 			}
-			setEndTime(&raw, m, &n)
+			setEndTime(raw, m, &n)
 			raw.Quality = n.list()
 		}
-		return raw, err
+		return err
 	}
-	raw := event.NewRaw("nginx")
 	x := nginx{scanner: newScanner(record), total: event.Absent, body: event.Absent}
-	x.read(&raw)
+	x.read(raw)
 	if err := x.end(); err != nil {
-		return raw, err
+		return err
 	}
-	return raw, x.finish(&raw)
+	return x.finish(raw)
 }
 
 // nginx is the state of reading one record.

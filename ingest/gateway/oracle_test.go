@@ -107,7 +107,7 @@ type difference struct{ field, theirs, ours string }
 // compare decodes a line and lists where the result differs from what is wanted.
 func compare(name string, line []byte, want expectation, compared *int) []difference {
 	var raws []event.Raw
-	Decode(name, line, func(_ int32, raw event.Raw) { raws = append(raws, raw) }, func(int32, *event.DecodeError, int) {})
+	Decode(name, line, func(_ int32, raw *event.Raw) { raws = append(raws, raw.Clone()) }, func(int32, *event.DecodeError, int) {})
 	*compared++
 	if len(raws) != 1 || !want.OK {
 		if want.OK == (len(raws) == 1) {

@@ -14,30 +14,30 @@ import (
 // the last hop, the one that the trusted proxy saw, counts. Headers are there
 // only if the configuration keeps them, as request_<Name>. OriginStatus 0 means
 // that no service was asked.
-func decodeTraefik(record []byte) (event.Raw, *event.DecodeError) {
+func decodeTraefik(record []byte, raw *event.Raw) *event.DecodeError {
+	raw.Reset("traefik")
 	if len(record) > 0 && record[0] != '{' {
-		raw, m, n, err := readCLF("traefik", string(record))
+		m, n, err := readCLF(raw, view(record))
 		if err == nil {
-			setTime(&raw, m, &n)
+			setTime(raw, m, &n)
 			raw.Quality = n.list()
 		}
-		return raw, err
+		return err
 	}
-	raw := event.NewRaw("traefik")
 	t := traefik{scanner: newScanner(record)}
-	t.read(&raw)
+	t.read(raw)
 	if err := t.end(); err != nil {
-		return raw, err
+		return err
 	}
 	switch {
 	case !t.asked && !t.answered && t.level:
-		return raw, event.Reject(event.ReasonNotAccess, "", "an access log record, not an application log's")
+		return event.Reject(event.ReasonNotAccess, "", "an access log record, not an application log's")
 	case t.start == "":
-		return raw, event.Reject(event.ReasonMissingField, "StartUTC", "RFC 3339 time")
+		return event.Reject(event.ReasonMissingField, "StartUTC", "RFC 3339 time")
 	case !t.answered:
-		return raw, event.Reject(event.ReasonMissingField, "DownstreamStatus", "a status")
+		return event.Reject(event.ReasonMissingField, "DownstreamStatus", "a status")
 	}
-	return raw, t.finish(&raw)
+	return t.finish(raw)
 }
 
 // traefik is the state of reading one record.

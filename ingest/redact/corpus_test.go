@@ -107,6 +107,7 @@ func TestPublishedSecretsInValues(t *testing.T) {
 func TestPublishedSecretsInText(t *testing.T) {
 	r := fixedRedactor(t)
 	s := r.pool.Get().(*scratch)
+	s.e = &event.Event{}
 	positives, negatives := examples(t)
 	inText, inPath, paths, altered := 0, 0, 0, 0
 	for _, x := range positives {
@@ -121,6 +122,7 @@ func TestPublishedSecretsInText(t *testing.T) {
 		}
 		s.forget()
 		s.reset()
+		s.e = &event.Event{}
 	}
 	for _, x := range negatives {
 		s.notes = 0

@@ -8,7 +8,7 @@ import (
 
 // typed writes the fields whose values are numbers or of closed sets.
 func (s *scratch) typed(raw *event.Raw) {
-	e := &s.e
+	e := s.e
 	e.TS = raw.TS
 	e.Kind, e.TSSrc, e.BytesScope = event.KindAccess, event.TimeStart, ""
 	if raw.Kind == event.KindAuthn || raw.Kind == event.KindAuthz {
@@ -31,7 +31,7 @@ func (s *scratch) typed(raw *event.Raw) {
 
 // result writes status, outcome and the gateway's reason.
 func (s *scratch) result(raw *event.Raw) {
-	e := &s.e
+	e := s.e
 	e.Status, e.UpstreamStatus = s.status(raw.Status), s.status(raw.UpstreamStatus)
 	switch raw.Outcome {
 	case event.OutcomeOK, event.OutcomeClientError, event.OutcomeAuthFailed, event.OutcomeForbidden, event.OutcomeRateLimited,
@@ -55,7 +55,7 @@ func (s *scratch) status(v int) int {
 
 // target writes what was called: host, path, query, route, service.
 func (s *scratch) target(raw *event.Raw) {
-	e := &s.e
+	e := s.e
 	e.Host = s.host(raw.Host)
 	path, query := raw.Path, raw.Query
 	if i := strings.IndexAny(path, "?#"); i >= 0 { // a decoder that did not part them
@@ -80,7 +80,7 @@ func (s *scratch) target(raw *event.Raw) {
 
 // routes writes Route: the gateway's own, else the one learned from the path.
 func (s *scratch) routes(raw *event.Raw) {
-	e := &s.e
+	e := s.e
 	if raw.Route != "" {
 		e.Route, e.RouteSrc = s.givenRoute(raw.Route), event.RouteGateway
 		if raw.RouteSrc == event.RouteOpenAPI {

@@ -84,7 +84,8 @@ func TestConcurrentUse(t *testing.T) {
 		wg.Go(func() {
 			for range 100 {
 				for name, raw := range benchRaws() {
-					e, err := r.Redact(&raw, event.Origin{Topic: "t", Offset: 1})
+					var e event.Event
+					err := r.Redact(&raw, event.Origin{Topic: "t", Offset: 1}, &e)
 					if got := string(e.AppendJSON(nil)); err != nil || got != want[name] {
 						t.Errorf("%s: %v\n got %s\nwant %s", name, err, got, want[name])
 						return
@@ -100,7 +101,8 @@ func TestConcurrentUse(t *testing.T) {
 // next one is not affected.
 func TestPanicIsARefusal(t *testing.T) {
 	r := fixedRedactor(t)
-	e, err := r.Redact(nil, event.Origin{})
+	e := event.Event{Path: "/left/from/before"}
+	err := r.Redact(nil, event.Origin{}, &e)
 	var refused *event.DecodeError
 	if !errors.As(err, &refused) || refused.Reason != event.ReasonRedaction {
 		t.Errorf("error %v: want a DecodeError of reason redaction", err)

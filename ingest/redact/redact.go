@@ -48,30 +48,34 @@ func New(cfg Config) (*Redactor, error) {
 	return r, nil
 }
 
-// Redact makes the event of a raw record: every field that the record can give,
-// and nothing secret. It depends on nothing but its arguments, the key and the
-// policy. The error, if any, is an *event.DecodeError of ReasonRedaction that
-// tells nothing of the content.
-func (r *Redactor) Redact(raw *event.Raw, o event.Origin) (e event.Event, err error) {
+// Redact writes the event of a raw record into e: every field is set anew, to
+// what the record gives and nothing secret. It depends on nothing but its
+// arguments, the key and the policy. The error, if any, is an *event.DecodeError
+// of ReasonRedaction that tells nothing of the content; e is the zero Event then.
+//
+// Strings of e may share the memory of raw's strings, and with that of the
+// record that it was decoded from; see [event.Event]. Nothing else of raw is kept.
+func (r *Redactor) Redact(raw *event.Raw, o event.Origin, e *event.Event) (err error) {
 	s := r.pool.Get().(*scratch)
 	defer func() {
 		if recover() != nil { // the scratch is not to be used again
-			e, err = event.Event{}, event.Reject(event.ReasonRedaction, "", "a record that redaction can take apart")
+			*e, err = event.Event{}, event.Reject(event.ReasonRedaction, "", "a record that redaction can take apart")
 			return
 		}
 		s.forget()
 		r.pool.Put(s)
 	}()
 	s.reset()
-	s.e.Origin = o
+	*e = event.Event{Origin: o}
+	s.e = e
 	s.fill(raw)
-	return s.e, nil
+	return nil
 }
 
 // fill writes every field. Tenant comes first, since fingerprints depend on it;
 // the URL before the credentials, since it may hold one.
 func (s *scratch) fill(raw *event.Raw) {
-	e := &s.e
+	e := s.e
 	e.Gateway = s.name(raw.Gateway)
 	e.GatewayID = s.name(raw.GatewayID)
 	e.Tenant = s.name(raw.Tenant)

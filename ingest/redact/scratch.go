@@ -13,7 +13,7 @@ type scratch struct {
 	fp     *fingerprinter
 	keyID  string
 
-	e       event.Event // being built
+	e       *event.Event // being built; the caller's
 	notes   notes
 	buf     []byte // the value being written
 	route   []byte // the template being learned
@@ -49,7 +49,7 @@ func (s *scratch) reset() {
 // forget drops what was secret, before scratch goes back to the pool.
 func (s *scratch) forget() {
 	const keep = 64 << 10 // bytes of buffer
-	s.e, s.stray = event.Event{}, ""
+	s.e, s.stray = nil, ""
 	clear(s.objects[:s.found])
 	if cap(s.buf) > keep {
 		s.buf = nil

@@ -36,8 +36,8 @@ func TestRedactionLeavesNoSecret(t *testing.T) {
 			}
 			logged = append(append(logged, line...), '\n')
 			raw := decodeOne(t, name, line)
-			e, err := redactor.Redact(&raw, event.Origin{Topic: "t"})
-			if err != nil {
+			var e event.Event
+			if err := redactor.Redact(&raw, event.Origin{Topic: "t"}, &e); err != nil {
 				t.Fatal(err)
 			}
 			stored = append(e.AppendJSON(stored), '\n')

@@ -107,7 +107,7 @@ func fields(r event.Raw) plain { return plain(r) }
 func decodeOne(t *testing.T, name string, line []byte) event.Raw {
 	t.Helper()
 	var got []event.Raw
-	gateway.Decode(name, line, func(_ int32, raw event.Raw) { got = append(got, raw) }, func(_ int32, err *event.DecodeError, _ int) {
+	gateway.Decode(name, line, func(_ int32, raw *event.Raw) { got = append(got, raw.Clone()) }, func(_ int32, err *event.DecodeError, _ int) {
 		t.Fatalf("%s: %v\n%s", name, err, line)
 	})
 	if len(got) != 1 {
