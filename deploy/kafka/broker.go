@@ -221,10 +221,18 @@ func (b *Broker) flags() []string {
 func (b *Broker) awaitReady(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()
+	if err := b.await(ctx, b.ports.plain); err != nil {
+		return errors.Join(err, b.Kill())
+	}
+	return nil
+}
+
+// await asks until the broker knows of a controller and of the brokers at ports.
+func (b *Broker) await(ctx context.Context, ports ...int) error {
 	tick := time.NewTicker(pollInterval)
 	defer tick.Stop()
 	for {
-		err := probe(ctx, b.Addr(), b.ports.plain)
+		err := probe(ctx, b.Addr(), ports...)
 		if err == nil {
 			return nil
 		}
@@ -232,9 +240,18 @@ func (b *Broker) awaitReady(ctx context.Context) error {
 		case <-b.process.exited:
 			return fmt.Errorf("start kafka: it ended (%v):\n%s", b.process.err, b.logTail())
 		case <-ctx.Done():
-			return errors.Join(fmt.Errorf("start kafka: not ready: %w; last answer: %w:\n%s", ctx.Err(), err, b.logTail()), b.Kill())
+			return fmt.Errorf("start kafka: not ready: %w; last answer: %w:\n%s", ctx.Err(), err, b.logTail())
 		case <-tick.C:
 		}
+	}
+}
+
+func (b *Broker) running() bool {
+	select {
+	case <-b.process.exited:
+		return false
+	default:
+		return true
 	}
 }
 

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 )
@@ -51,7 +50,7 @@ func StartCluster(ctx context.Context, opts ClusterOptions) (*Cluster, error) {
 	if err := starts.Wait(); err != nil {
 		return nil, errors.Join(err, c.Stop())
 	}
-	if err := c.AwaitAll(ctx); err != nil {
+	if err := c.awaitAll(ctx); err != nil {
 		return nil, errors.Join(err, c.Stop())
 	}
 	return c, nil
@@ -79,27 +78,31 @@ func (c *Cluster) Node(addr string) *Broker {
 	return nil
 }
 
-// AwaitAll waits until every node knows every other, as after a Restart.
-func (c *Cluster) AwaitAll(ctx context.Context) error {
+// Heal restarts the nodes that were killed or stopped and waits until every node
+// knows every other.
+func (c *Cluster) Heal(ctx context.Context) error {
+	var starts errgroup.Group
+	for _, b := range c.nodes {
+		if !b.running() {
+			starts.Go(func() error { return b.Restart(ctx) })
+		}
+	}
+	if err := starts.Wait(); err != nil {
+		return err
+	}
+	return c.awaitAll(ctx)
+}
+
+func (c *Cluster) awaitAll(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()
-	var all []int
-	for _, b := range c.nodes {
-		all = append(all, b.ports.plain)
+	all := make([]int, len(c.nodes))
+	for i, b := range c.nodes {
+		all[i] = b.ports.plain
 	}
-	tick := time.NewTicker(pollInterval)
-	defer tick.Stop()
 	for _, b := range c.nodes {
-		for {
-			err := probe(ctx, b.Addr(), all...)
-			if err == nil {
-				break
-			}
-			select {
-			case <-ctx.Done():
-				return fmt.Errorf("start kafka cluster: node %d: %w; last answer: %w", b.member.node, ctx.Err(), err)
-			case <-tick.C:
-			}
+		if err := b.await(ctx, all...); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -65,7 +65,7 @@ func clusterConfig(nodes int) map[string]string {
 		"offsets.topic.replication.factor":         all,
 		"transaction.state.log.replication.factor": all,
 		"transaction.state.log.min.isr":            most,
-		"broker.session.timeout.ms":                "2000",
+		"broker.session.timeout.ms":                "1500",
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -79,8 +80,16 @@ var (
 // JDK or Maven the test is skipped, except in CI, where that is a failure.
 func requireBroker(t testing.TB) *real.Broker { return require(t, broker) }
 
-// requireThreeNodes is requireBroker for the one cluster of this test run.
-func requireThreeNodes(t testing.TB) *real.Cluster { return require(t, threeNodes) }
+// requireThreeNodes is requireBroker for the one cluster of this test run. What an
+// earlier test killed lives again.
+func requireThreeNodes(t testing.TB) *real.Cluster {
+	t.Helper()
+	nodes := require(t, threeNodes)
+	if err := nodes.Heal(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return nodes
+}
 
 func require[T interface{ Stop() error }](t testing.TB, s *shared[T]) T {
 	t.Helper()
@@ -212,6 +221,8 @@ func take[T any](t testing.TB, what string, from <-chan T) T {
 	case v := <-from:
 		return v
 	case <-time.After(patience):
+		buf := make([]byte, 1<<20)
+		t.Logf("%s", buf[:runtime.Stack(buf, true)])
 		t.Fatalf("waited in vain for %s", what)
 		panic("unreachable")
 	}

@@ -122,8 +122,15 @@ func (c *Consumer) loop(ctx context.Context, handler func(context.Context, *Part
 		switch {
 		case ctx.Err() != nil, errors.As(err, &fatal):
 			return err
-		case errors.Is(err, errRejoin), errors.Is(err, errRebalanced), errors.Is(err, errNewShape):
+		case errors.Is(err, errRebalanced), errors.Is(err, errNewShape):
 			retry = backoff{} // others wait for us
+			continue
+		case errors.Is(err, errRejoin):
+			c.link.cfg.Log.InfoContext(ctx, "assignment overtaken, joining again", "group", c.link.cfg.Group, "reason", err)
+			retry = backoff{}
+			if err := retry.pause(ctx); err != nil { // two brokers may disagree for a while
+				return err
+			}
 			continue
 		case !passing(err) && !rejoins(err):
 			return err
@@ -178,7 +185,7 @@ func (c *Consumer) begin(ctx context.Context) (*generation, error) {
 	case err != nil:
 		return nil, err
 	case now != a.coordinator:
-		return nil, errRejoin
+		return nil, fmt.Errorf("%w: its coordinator was %s and is %s", errRejoin, a.coordinator, now)
 	}
 	if g.shape, err = c.link.topology(ctx, c.link.cfg.Topics); err != nil {
 		return nil, err

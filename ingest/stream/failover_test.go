@@ -158,22 +158,25 @@ func (j *journal) committed() map[int32]int64 {
 	return out
 }
 
-// handler reads and commits, over and over: after every record of a fetch, so that
-// a kill finds a commit on its way.
+// commitsPerFetch are so many that a kill finds one on its way, and so few that
+// reading keeps up with writing.
+const commitsPerFetch = 10
+
+// handler reads and commits, over and over, several times per fetch.
 func (j *journal) handler(ctx context.Context, p *Partition) error {
 	j.begins(p)
 	for {
-		records, next, err := p.Next(ctx)
+		records, _, err := p.Next(ctx)
 		if err != nil {
 			return err
 		}
 		j.reads(p.ID(), records)
-		first := next - int64(len(records))
-		for i := range records {
-			if err := p.Commit(ctx, first+int64(i)+1, "journal"); err != nil {
+		for part := range slices.Chunk(records, len(records)/commitsPerFetch+1) {
+			upTo := part[len(part)-1].Offset + 1
+			if err := p.Commit(ctx, upTo, "journal"); err != nil {
 				return err
 			}
-			j.commits(p.ID(), first+int64(i)+1)
+			j.commits(p.ID(), upTo)
 		}
 	}
 }
@@ -186,7 +189,10 @@ func (k *cluster) pour(ctx context.Context, partitions int32) func() []int {
 	ctx, cancel := context.WithCancel(ctx)
 	for id := range partitions {
 		writers.Go(func() {
+			tick := time.NewTicker(5 * time.Millisecond) // the nodes share a machine
+			defer tick.Stop()
 			for n := 0; ctx.Err() == nil; n++ {
+				<-tick.C
 				err := k.out.AppendTo(ctx, k.topic, id, Message{Value: fmt.Appendf(nil, "%d/%d", id, n)})
 				switch {
 				case err == nil:
@@ -228,6 +234,9 @@ func TestSurvivesNodeKills(t *testing.T) {
 	}
 	stale := 0
 	for round := range *kills {
+		if err := nodes.Heal(t.Context()); err != nil {
+			t.Fatal(err)
+		}
 		progress("commits before the kill")
 		k.awaitReplicas()
 		victim := k.coordinator()
@@ -240,9 +249,6 @@ func TestSurvivesNodeKills(t *testing.T) {
 		}
 		stale += k.staleReads(before)
 		progress("commits after the kill")
-		if err := nodes.Node(victim).Restart(t.Context()); err != nil {
-			t.Fatal(err)
-		}
 	}
 	acked := stop()
 	k.awaitAllRead(j, acked)
@@ -250,7 +256,7 @@ func TestSurvivesNodeKills(t *testing.T) {
 	for _, wrong := range j.wrong {
 		t.Error(wrong)
 	}
-	t.Logf("%d kills, %d acknowledged records, %d reads of offsets past the consumer were stale", *kills, acked[0]+acked[1]+acked[2], stale)
+	t.Logf("%d kills, %d acknowledged records, %d reads of offsets were stale, not through the consumer", *kills, acked[0]+acked[1]+acked[2], stale)
 }
 
 // leaderOf is the address of a partition's leader.
