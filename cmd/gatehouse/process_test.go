@@ -596,7 +596,7 @@ func TestQueryReachesARunningProcess(t *testing.T) {
 		}
 		names = append(names, row.Name)
 	}
-	want := []string{"dead_letters", "deliveries", "detector_marks", "duties", "events", "findings", "incident_log", "ingest_gaps", "schema_migrations"}
+	want := []string{"dead_letters", "deliveries", "detector_marks", "duties", "events", "findings", "incident_log", "ingest_gaps", "schema_migrations", "v_ledger", "v_ledger_gaps", "v_ledger_rows"}
 	if d := cmp.Diff(want, names); d != "" {
 		t.Error(d)
 	}
