@@ -2,7 +2,6 @@ package stream
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"maps"
@@ -25,6 +24,7 @@ type member struct {
 	beats *kafka.Client // to the coordinator by address
 	id    string        // given by the coordinator, kept over rebalances
 	joins uint32
+	last  assignment // what it claims when it joins again
 
 	beatTransport *kafka.Transport
 }
@@ -32,6 +32,7 @@ type member struct {
 // assignment is what one generation of the group gave this member.
 type assignment struct {
 	generation  int
+	protocol    string
 	memberID    string
 	coordinator string
 	leader      bool
@@ -40,7 +41,7 @@ type assignment struct {
 
 func newMember(l *link) *member {
 	t := l.newTransport([]string{}) // heartbeats need to know of no topic
-	return &member{link: l, beats: &kafka.Client{Transport: t}, beatTransport: t}
+	return &member{link: l, beats: &kafka.Client{Transport: t}, beatTransport: t, last: assignment{generation: -1}}
 }
 
 func (m *member) rebalanceTimeout() time.Duration { return m.link.cfg.DrainTimeout + rejoinGrace }
@@ -59,15 +60,18 @@ func (m *member) join(ctx context.Context) (assignment, error) {
 	if err != nil {
 		return assignment{}, err
 	}
-	a := assignment{generation: joined.GenerationID, memberID: m.id, coordinator: coordinator, leader: joined.LeaderID == m.id}
+	a := assignment{generation: joined.GenerationID, protocol: joined.ProtocolName, memberID: m.id, coordinator: coordinator, leader: joined.LeaderID == m.id}
 	var plan []kafka.SyncGroupRequestAssignment
 	if a.leader {
-		if plan, err = m.plan(ctx, joined.Members); err != nil {
+		if plan, err = m.plan(ctx, joined); err != nil {
 			return assignment{}, err
 		}
 	}
-	a.partitions, err = m.syncGroup(ctx, a.generation, plan)
-	return a, err
+	if a.partitions, err = m.syncGroup(ctx, a, plan); err != nil {
+		return assignment{}, err
+	}
+	m.last = a
+	return a, nil
 }
 
 // coordinator finds the broker that keeps the group.
@@ -90,6 +94,9 @@ func (m *member) joinGroup(ctx context.Context) (*kafka.JoinGroupResponse, error
 	cfg := m.link.cfg
 	ctx, cancel := context.WithTimeout(ctx, m.rebalanceTimeout()+cfg.SessionTimeout+requestTimeout)
 	defer cancel()
+	offer := kafka.GroupProtocolSubscription{
+		Topics: cfg.Topics, UserData: writeMemo(m.joins, int32(m.last.generation)), OwnedPartitions: m.last.partitions,
+	}
 	for {
 		res, err := m.link.client.JoinGroup(ctx, &kafka.JoinGroupRequest{
 			GroupID:          cfg.Group,
@@ -98,10 +105,7 @@ func (m *member) joinGroup(ctx context.Context) (*kafka.JoinGroupResponse, error
 			MemberID:         m.id,
 			GroupInstanceID:  cfg.InstanceID,
 			ProtocolType:     protocolType,
-			Protocols: []kafka.GroupProtocol{{
-				Name:     protocolName,
-				Metadata: kafka.GroupProtocolSubscription{Topics: cfg.Topics, UserData: m.nonce()},
-			}},
+			Protocols:        []kafka.GroupProtocol{{Name: protocolSticky, Metadata: offer}, {Name: protocolRoundRobin, Metadata: offer}},
 		})
 		if err == nil {
 			err = res.Error
@@ -121,22 +125,15 @@ func (m *member) joinGroup(ctx context.Context) (*kafka.JoinGroupResponse, error
 	}
 }
 
-// nonce makes every join of this member differ from the one before. Without it
-// the coordinator answers a member that comes back with the old generation, in
-// which a commit of unknown outcome could still be accepted later, and without
-// writing anything; with it each join opens a new generation, which fences that
-// commit and whose SyncGroup is a write of the coordinator. Reading the offsets
-// behind that write is what makes them the newest (README, trap 5).
-func (m *member) nonce() []byte {
-	return binary.BigEndian.AppendUint32([]byte{1}, m.joins)
-}
-
 // plan assigns the partitions of all subscribed topics; the leader's work.
-func (m *member) plan(ctx context.Context, members []kafka.JoinGroupResponseMember) ([]kafka.SyncGroupRequestAssignment, error) {
+func (m *member) plan(ctx context.Context, joined *kafka.JoinGroupResponse) ([]kafka.SyncGroupRequestAssignment, error) {
 	var candidates []candidate
 	wanted := map[string]bool{}
-	for _, in := range members {
-		candidates = append(candidates, candidate{id: in.ID, instance: in.GroupInstanceID, topics: in.Metadata.Topics})
+	for _, in := range joined.Members {
+		candidates = append(candidates, candidate{
+			id: in.ID, instance: in.GroupInstanceID, topics: in.Metadata.Topics,
+			claims: in.Metadata.OwnedPartitions, generation: readMemo(in.Metadata.UserData),
+		})
 		for _, name := range in.Metadata.Topics {
 			wanted[name] = true
 		}
@@ -149,6 +146,10 @@ func (m *member) plan(ctx context.Context, members []kafka.JoinGroupResponseMemb
 	for name, found := range t.topics {
 		partitions[name] = found.partitions
 	}
+	assign := sticky
+	if joined.ProtocolName == protocolRoundRobin {
+		assign = roundRobin
+	}
 	var out []kafka.SyncGroupRequestAssignment
 	for id, mine := range assign(candidates, partitions) {
 		out = append(out, kafka.SyncGroupRequestAssignment{
@@ -158,17 +159,17 @@ func (m *member) plan(ctx context.Context, members []kafka.JoinGroupResponseMemb
 	return out, nil
 }
 
-func (m *member) syncGroup(ctx context.Context, generation int, plan []kafka.SyncGroupRequestAssignment) (map[string][]int, error) {
+func (m *member) syncGroup(ctx context.Context, a assignment, plan []kafka.SyncGroupRequestAssignment) (map[string][]int, error) {
 	cfg := m.link.cfg
 	ctx, cancel := context.WithTimeout(ctx, m.rebalanceTimeout()+requestTimeout)
 	defer cancel()
 	res, err := m.link.client.SyncGroup(ctx, &kafka.SyncGroupRequest{
 		GroupID:         cfg.Group,
-		GenerationID:    generation,
-		MemberID:        m.id,
+		GenerationID:    a.generation,
+		MemberID:        a.memberID,
 		GroupInstanceID: cfg.InstanceID,
 		ProtocolType:    protocolType,
-		ProtocolName:    protocolName,
+		ProtocolName:    a.protocol,
 		Assignments:     plan,
 	})
 	if err == nil {

@@ -15,7 +15,7 @@ import (
 	"github.com/segmentio/kafka-go"
 )
 
-func TestAssign(t *testing.T) {
+func TestRoundRobin(t *testing.T) {
 	four := map[string][]int32{"t": {3, 1, 0, 2}}
 	for name, c := range map[string]struct {
 		members    []candidate
@@ -48,7 +48,7 @@ func TestAssign(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if d := cmp.Diff(c.want, assign(c.members, c.partitions)); d != "" {
+			if d := cmp.Diff(c.want, roundRobin(c.members, c.partitions)); d != "" {
 				t.Errorf("assignment differs (-want +got):\n%s", d)
 			}
 		})
@@ -57,7 +57,7 @@ func TestAssign(t *testing.T) {
 
 // Whatever the group looks like, every partition that anybody wants goes to
 // exactly one member that wants it.
-func FuzzAssign(f *testing.F) {
+func FuzzRoundRobin(f *testing.F) {
 	f.Add(uint8(3), uint8(4), uint8(2), uint64(0b1011))
 	f.Fuzz(func(t *testing.T, nMembers, nTopics, nPartitions uint8, wants uint64) {
 		var members []candidate
@@ -82,7 +82,7 @@ func FuzzAssign(f *testing.F) {
 			members = append(members, c)
 		}
 		owners := map[string]int{}
-		for id, mine := range assign(members, partitions) {
+		for id, mine := range roundRobin(members, partitions) {
 			for topic, parts := range mine {
 				for _, p := range parts {
 					owners[fmt.Sprint(topic, "/", p)]++
