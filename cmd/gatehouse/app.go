@@ -333,10 +333,14 @@ func (a *app) startIngest(ctx context.Context) error {
 	gaps := store.NewTable(a.db, "ingest_gaps", func(g ingest.Gap) string {
 		return fmt.Sprintf("gap:%s:%d:%d:%d:%s", g.TopicID, g.Partition, g.First, g.Last, g.Reason)
 	})
+	failpoint, err := plantedFailpoint()
+	if err != nil {
+		return err
+	}
 	a.ingester, err = ingest.New(ingest.Config{
 		Redactor: redactor, Sinks: sinks, Gaps: gaps, Gateways: a.cfg.Kafka.Topics,
 		FlushInterval: a.cfg.Ingest.FlushInterval, BatchEvents: a.cfg.Ingest.BatchEvents, BatchBytes: a.cfg.Ingest.BatchBytes,
-		Permanent: store.Permanent, Stored: ledger.Stored, Log: a.log.With("component", "ingest"), Metrics: a.registry,
+		Permanent: store.Permanent, Stored: ledger.Stored, Failpoint: failpoint, Log: a.log.With("component", "ingest"), Metrics: a.registry,
 	})
 	if err != nil {
 		return err

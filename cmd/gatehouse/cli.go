@@ -37,7 +37,10 @@ type cli struct {
 	Doctor  doctorCmd  `cmd:"" help:"Check the configuration and everything it points at."`
 	Schema  schemaCmd  `cmd:"" help:"Print the JSON Schema of an event or a finding."`
 	Bench   benchCmd   `cmd:"" help:"Measure the whole path on this machine."`
+	Chaos   chaosCmd   `cmd:"" help:"Kill, freeze and cut off the pipeline, and count what is lost."`
 	Version versionCmd `cmd:"" help:"Print the version."`
+
+	ChaosEngine chaosEngineCmd `cmd:"" hidden:"" help:"An engine for gatehouse chaos."`
 }
 
 const description = `Gatehouse keeps an audit log of API calls and finds attacks in it.

@@ -1,0 +1,408 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"gatehouse/deploy/kafka"
+	"gatehouse/ingest/stream"
+	"gatehouse/store"
+)
+
+// chaosCmd is the fault suite.
+type chaosCmd struct {
+	Kills      int      `help:"Random kills of the ingester." default:"100"`
+	Failpoints int      `help:"Kills at each step of a batch." default:"3"`
+	Rounds     int      `help:"How often each of the other faults comes." default:"2"`
+	Seed       uint64   `help:"Seed of every random choice; 0 takes a new one."`
+	Broker     string   `help:"embedded, or apache: a real one, started with java." enum:"embedded,apache" default:"embedded"`
+	Only       []string `help:"Phases to run: kills, failpoints, zombie, storm, broker, database, disk, duplicates, poison." placeholder:"PHASE,…"`
+	Rate       int      `help:"Events per second." default:"2000"`
+	JSON       bool     `help:"One JSON object." name:"json"`
+	Keep       string   `help:"Keep data, logs and the journal in this directory, which must be empty." type:"path" placeholder:"DIR"`
+}
+
+// Help is printed below the flags.
+func (chaosCmd) Help() string {
+	return `A producer sends numbered calls to Kafka and keeps a journal of what Kafka has
+acknowledged; real ingesters store them in a real ClickHouse, and are killed, frozen,
+replaced and cut off in every way that this program knows. In the end the tables are
+compared with the journal, record by record. Everything runs on this machine, in
+processes and directories of its own.
+
+Exit code 0 means that every acknowledged record is stored once, as it was sent, and
+nothing else is; 1 that it is not so; 2 a wrong argument.
+
+Examples:
+  gatehouse chaos
+  gatehouse chaos --broker apache --kills 1000 --failpoints 20
+  gatehouse chaos --only zombie,database --rounds 10 --keep ./chaos
+  gatehouse chaos --seed 42 --json`
+}
+
+// Names of one run.
+const (
+	chaosTopic      = "gateway-logs"
+	chaosGroup      = "chaos"
+	chaosPartitions = 4
+)
+
+// chaosBroker is a Kafka that can be killed.
+type chaosBroker interface {
+	Addr() string
+	Kill() error
+	Restart(ctx context.Context) error
+	Stop() error
+}
+
+// chaos is one run.
+type chaos struct {
+	cmd      *chaosCmd
+	progress *progress
+	rng      *rand.Rand
+	dir      string
+	ends     []func() error
+
+	broker    chaosBroker
+	db        *engine
+	databases []*engine // every one that events went to
+	admin     *stream.Admin
+	one       *ingester // the ingester of most phases
+	load      *load
+	phases    []*phaseRun
+}
+
+// Run is the command.
+func (c *chaosCmd) Run(ctx context.Context, con *console) error {
+	if err := c.validate(); err != nil {
+		return usageError{err}
+	}
+	if c.Seed == 0 {
+		c.Seed = rand.Uint64()>>33 | 1 // short enough to type
+	}
+	run := &chaos{cmd: c, progress: con.progress(), rng: rand.New(rand.NewPCG(c.Seed, 0))}
+	started := time.Now()
+	v, err := run.run(ctx)
+	run.progress.done()
+	err = errors.Join(err, run.end())
+	if v == nil {
+		return run.explain(err)
+	}
+	report := run.report(v, time.Since(started))
+	if c.JSON {
+		err = errors.Join(err, con.json(report))
+	} else {
+		report.print(con)
+	}
+	if err == nil && !v.ok() {
+		err = errors.New("the database is not what Kafka acknowledged")
+	}
+	return run.explain(err)
+}
+
+// explain adds to an error how to see it again.
+func (c *chaos) explain(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%w\nto try the same choices again, and keep everything: %s chaos %s --keep ./chaos", err, self(), c.cmd.arguments())
+}
+
+func (c *chaosCmd) arguments() string {
+	args := fmt.Sprintf("--broker %s --kills %d --failpoints %d --rounds %d --rate %d --seed %d", c.Broker, c.Kills, c.Failpoints, c.Rounds, c.Rate, c.Seed)
+	if len(c.Only) > 0 {
+		args += " --only " + strings.Join(c.Only, ",")
+	}
+	return args
+}
+
+func (c *chaosCmd) validate() error {
+	for _, f := range []struct {
+		name       string
+		value, max int
+	}{{"kills", c.Kills, 1_000_000}, {"failpoints", c.Failpoints, 100_000}, {"rounds", c.Rounds, 100_000}, {"rate", c.Rate, 50_000}} {
+		if f.value < 1 || f.value > f.max {
+			return fmt.Errorf("--%s %d: want 1 to %d", f.name, f.value, f.max)
+		}
+	}
+	for _, name := range c.Only {
+		if !slices.Contains(phaseNames(), name) {
+			return fmt.Errorf("--only %s: want some of %s, with commas between them", name, strings.Join(phaseNames(), ", "))
+		}
+	}
+	if c.Keep == "" {
+		return nil
+	}
+	if files, err := os.ReadDir(c.Keep); err == nil && len(files) > 0 {
+		return fmt.Errorf("--keep %s: the directory is not empty: name another one", c.Keep)
+	}
+	return nil
+}
+
+// run starts everything, goes through the phases, lets the ingester catch up and
+// compares.
+func (c *chaos) run(ctx context.Context) (*verdict, error) {
+	if err := c.begin(ctx); err != nil {
+		return nil, err
+	}
+	for _, p := range chaosPhases() {
+		if len(c.cmd.Only) > 0 && !slices.Contains(c.cmd.Only, p.name) {
+			continue
+		}
+		if err := c.phase(ctx, p); err != nil {
+			return nil, fmt.Errorf("phase %s: %w", p.name, err)
+		}
+	}
+	if err := c.load.finish(ctx); err != nil {
+		return nil, err
+	}
+	if err := c.settle(ctx); err != nil {
+		return nil, err
+	}
+	c.progress.show(time.Now(), "comparing %d events with the journal", c.load.journal.count())
+	return c.judge(ctx)
+}
+
+// phase runs one phase and takes down what it did.
+func (c *chaos) phase(ctx context.Context, p phase) error {
+	run := &phaseRun{name: p.name, first: c.load.sent()}
+	c.phases = append(c.phases, run)
+	started := time.Now()
+	err := p.run(c, ctx, run)
+	run.took = time.Since(started)
+	return err
+}
+
+// phaseOf is the index of the phase during which a call was sent.
+func (c *chaos) phaseOf(n int) int {
+	for i := len(c.phases) - 1; i > 0; i-- {
+		if n >= c.phases[i].first {
+			return i
+		}
+	}
+	return 0
+}
+
+// begin starts the broker, ClickHouse and the load.
+func (c *chaos) begin(ctx context.Context) error {
+	if err := c.makeDir(); err != nil {
+		return err
+	}
+	c.progress.show(time.Now(), "starting ClickHouse and Kafka")
+	var err error
+	if c.db, err = c.startDatabase(ctx, "clickhouse", 0); err != nil {
+		return err
+	}
+	if err := c.startBroker(ctx); err != nil {
+		return err
+	}
+	if c.admin, err = stream.NewAdmin(stream.Config{Brokers: []string{c.broker.Addr()}, Topics: []string{chaosTopic}, Group: chaosGroup}); err != nil {
+		return err
+	}
+	c.onEnd(func() error { c.admin.Close(); return nil })
+	if err := c.admin.EnsureTopic(ctx, chaosTopic, chaosPartitions, nil); err != nil {
+		return err
+	}
+	if c.one, err = c.newIngester("one", "one", c.db); err != nil {
+		return err
+	}
+	if c.load, err = newLoad(c.broker.Addr(), call{start: time.Now(), seed: c.cmd.Seed}, c.cmd.Rate); err != nil {
+		return err
+	}
+	c.onEnd(c.load.close)
+	c.load.start(ctx)
+	return nil
+}
+
+func (c *chaos) makeDir() (err error) {
+	if c.cmd.Keep != "" {
+		c.dir, err = filepath.Abs(c.cmd.Keep)
+		if err == nil {
+			err = os.MkdirAll(c.dir, 0o700)
+		}
+		return err
+	}
+	if c.dir, err = os.MkdirTemp("", "gatehouse-chaos-"); err != nil {
+		return fmt.Errorf("make a directory: %w", err)
+	}
+	c.onEnd(func() error { return os.RemoveAll(c.dir) })
+	return nil
+}
+
+// startDatabase starts a ClickHouse in a process of its own and gives it the
+// schema. disk > 0 is the size of the disk that it has.
+func (c *chaos) startDatabase(ctx context.Context, name string, disk int64) (*engine, error) {
+	e := &engine{
+		args: []string{"--dir=" + filepath.Join(c.dir, name), "--click-house=127.0.0.1:0"},
+		logs: filepath.Join(c.dir, name+".log"),
+	}
+	if disk > 0 {
+		var err error
+		if e.attr, err = smallDiskAttributes(); err != nil {
+			return nil, err
+		}
+		e.args = append(e.args, fmt.Sprintf("--disk=%d", disk))
+	}
+	if err := e.start(); err != nil {
+		return nil, err
+	}
+	c.onEnd(e.Stop)
+	db, err := store.Open(ctx, store.Config{URL: e.URL, User: e.User, Password: e.Password})
+	if err != nil {
+		return nil, err
+	}
+	if _, err := db.Migrate(ctx); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	c.databases = append(c.databases, e)
+	return e, db.Close()
+}
+
+func (c *chaos) startBroker(ctx context.Context) error {
+	if c.cmd.Broker == "apache" {
+		dir := filepath.Join(c.dir, "kafka")
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return fmt.Errorf("make a directory: %w", err)
+		}
+		b, err := kafka.Start(ctx, kafka.Options{Dir: dir})
+		if err != nil {
+			return err
+		}
+		c.broker = b
+		c.onEnd(b.Stop)
+		return nil
+	}
+	e := &engine{
+		args: []string{"--dir=" + filepath.Join(c.dir, "kafka"), "--kafka=127.0.0.1:0", "--topic=" + chaosTopic, fmt.Sprintf("--partitions=%d", chaosPartitions)},
+		logs: filepath.Join(c.dir, "kafka.log"),
+	}
+	if err := e.start(); err != nil {
+		return err
+	}
+	c.broker = e
+	c.onEnd(e.Stop)
+	return nil
+}
+
+// onEnd has something undone at the end; last in, first out.
+func (c *chaos) onEnd(undo func() error) { c.ends = append(c.ends, undo) }
+
+func (c *chaos) end() error {
+	if c.load != nil && c.cmd.Keep != "" {
+		if err := c.writeJournal(); err != nil {
+			return err
+		}
+	}
+	var errs []error
+	for _, undo := range slices.Backward(c.ends) {
+		errs = append(errs, undo())
+	}
+	return errors.Join(errs...)
+}
+
+// writeJournal keeps the journal, for whoever wants to look with SQL.
+func (c *chaos) writeJournal() error {
+	f, err := os.Create(filepath.Join(c.dir, "journal.tsv"))
+	if err != nil {
+		return fmt.Errorf("write journal: %w", err)
+	}
+	defer f.Close()
+	c.load.journal.mu.Lock()
+	defer c.load.journal.mu.Unlock()
+	if _, err := io.WriteString(f, "partition\toffset\tcontent\n"); err != nil {
+		return fmt.Errorf("write journal: %w", err)
+	}
+	for p, acked := range c.load.journal.acked {
+		for offset, n := range acked {
+			if n == 0 {
+				continue
+			}
+			if _, err := fmt.Fprintf(f, "%d\t%d\t%s\n", p, offset, c.load.call.stored(int(n)-1)); err != nil {
+				return fmt.Errorf("write journal: %w", err)
+			}
+		}
+	}
+	return nil
+}
+
+// lag is how far the group's commits are, and how many records it has not
+// committed; pending says that a batch is declared and not acknowledged.
+type lag struct {
+	committed, open int64
+	pending         bool
+}
+
+func (c *chaos) lag(ctx context.Context) (lag, error) {
+	d, err := c.admin.Describe(ctx)
+	if err != nil {
+		return lag{}, err
+	}
+	var l lag
+	for _, t := range d.Topics {
+		if t.Err != nil {
+			return lag{}, t.Err
+		}
+		for _, p := range t.Partitions {
+			l.committed += max(p.Committed, 0)
+			l.open += p.Lag
+			l.pending = l.pending || p.Metadata != ""
+		}
+	}
+	return l, nil
+}
+
+// advance waits until the group has committed more than it had.
+func (c *chaos) advance(ctx context.Context) error {
+	before := int64(-1)
+	return poll(ctx, "the ingester to go on", func() bool {
+		l, err := c.lag(ctx)
+		if err != nil {
+			return false
+		}
+		if before < 0 {
+			before = l.committed
+		}
+		return l.committed > before
+	})
+}
+
+// settle lets one ingester store all that is in Kafka. Nothing may be sent
+// meanwhile. It gives up when nothing moves for chaosPatience.
+func (c *chaos) settle(ctx context.Context) error {
+	if !c.one.running() {
+		if err := c.one.start(ctx); err != nil {
+			return err
+		}
+	}
+	last, moved := lag{}, time.Now()
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		l, err := c.lag(ctx)
+		switch {
+		case err == nil && l.open == 0 && !l.pending:
+			return nil
+		case err == nil && l != last:
+			last, moved = l, time.Now()
+		case !c.one.running():
+			return c.one.ended()
+		case time.Since(moved) > chaosPatience:
+			return errors.Join(err, fmt.Errorf("catch up: %d records are not committed and nothing has moved for %s:\n%s",
+				last.open, chaosPatience, tailOf(c.one.logs)))
+		}
+		c.progress.show(time.Now(), "catching up: %d events to go", last.open)
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}

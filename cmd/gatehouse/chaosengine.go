@@ -1,0 +1,215 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"gatehouse/deploy/embedded"
+)
+
+// chaosEngineCmd runs one embedded engine in a process of its own, so that it can
+// be killed, and so that it survives the ingesters that are.
+type chaosEngineCmd struct {
+	Dir        string `help:"Data directory." required:""`
+	ClickHouse string `help:"Address of the SQL engine; empty leaves it out."`
+	Kafka      string `help:"Address of the broker; empty leaves it out."`
+	Topic      string `help:"Topic that the broker has."`
+	Partitions int32  `help:"Partitions of it."`
+	Disk       int64  `help:"Put the data on a disk of so many bytes, which the words full and free on standard input fill and clear."`
+}
+
+// engineAddresses is what the engine says on standard output once it runs.
+type engineAddresses struct {
+	Kafka    string `json:"kafka"`
+	URL      string `json:"url"`
+	User     string `json:"user"`
+	Password string `json:"password"` // of an engine that nobody else can reach
+}
+
+// Run is the command: it ends when standard input does.
+func (c *chaosEngineCmd) Run(ctx context.Context, con *console) error {
+	if err := os.MkdirAll(c.Dir, 0o700); err != nil {
+		return err
+	}
+	if c.Disk > 0 {
+		if err := mountSmallDisk(c.Dir, c.Disk); err != nil {
+			return err
+		}
+	}
+	cfg := embedded.Config{
+		Dir: c.Dir, ClickHouseAddr: c.ClickHouse, NoClickHouse: c.ClickHouse == "", KafkaAddr: c.Kafka, NoKafka: c.Kafka == "",
+		Progress: con.err,
+	}
+	if c.Topic != "" {
+		cfg.Topics = map[string]int32{c.Topic: c.Partitions}
+	}
+	engines, err := embedded.Start(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	ch := engines.ClickHouse()
+	err = con.json(engineAddresses{engines.Kafka(), ch.URL, ch.WriteUser, ch.WritePassword})
+	if err == nil {
+		err = c.obey(con)
+	}
+	return errors.Join(err, engines.Close())
+}
+
+// obey does what standard input says until that ends.
+func (c *chaosEngineCmd) obey(con *console) error {
+	balloon := filepath.Join(c.Dir, "balloon")
+	words := bufio.NewScanner(con.in)
+	for words.Scan() {
+		var err error
+		switch words.Text() {
+		case "full":
+			err = fill(balloon)
+		case "free":
+			err = os.Remove(balloon)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return words.Err()
+}
+
+// fill writes a file until the disk is full.
+func fill(path string) error {
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	chunk := make([]byte, 64<<10)
+	for len(chunk) > 0 {
+		switch _, err := f.Write(chunk); {
+		case errors.Is(err, syscall.ENOSPC):
+			chunk = chunk[:len(chunk)/2]
+		case err != nil:
+			return fmt.Errorf("fill the disk: %w", err)
+		}
+	}
+	return nil
+}
+
+// engine is a chaos-engine process.
+type engine struct {
+	args []string
+	attr *syscall.SysProcAttr
+	logs string // file that its standard error goes to
+
+	engineAddresses
+	cmd   *exec.Cmd
+	stdin io.WriteCloser
+}
+
+// start starts the process and waits until the engine in it answers. Started
+// again, it has the addresses that it had.
+func (e *engine) start() error {
+	cmd, err := selfCommand(append([]string{"chaos-engine"}, e.args...)...)
+	if err != nil {
+		return err
+	}
+	if cmd.SysProcAttr = e.attr; e.attr == nil {
+		cmd.SysProcAttr = childAttributes()
+	}
+	log, err := os.OpenFile(e.logs, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return fmt.Errorf("open log of engine: %w", err)
+	}
+	defer log.Close()
+	cmd.Stderr = log
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		return fmt.Errorf("start engine: %w", err)
+	}
+	if e.stdin, err = cmd.StdinPipe(); err != nil {
+		return fmt.Errorf("start engine: %w", err)
+	}
+	if err := cmd.Start(); err != nil {
+		return fmt.Errorf("start engine: %w", err)
+	}
+	e.cmd = cmd
+	if err := json.NewDecoder(stdout).Decode(&e.engineAddresses); err != nil {
+		return errors.Join(fmt.Errorf("start engine: it did not come up:\n%s", tailOf(e.logs)), e.Kill())
+	}
+	return nil
+}
+
+// Addr is the broker's address.
+func (e *engine) Addr() string { return e.engineAddresses.Kafka }
+
+// Kill ends the process with SIGKILL.
+func (e *engine) Kill() error {
+	if e.cmd == nil {
+		return nil
+	}
+	_ = e.cmd.Process.Kill()
+	_ = e.cmd.Wait() // it was killed, and says so
+	e.cmd = nil
+	return nil
+}
+
+// Restart starts the engine again, on the same addresses and data.
+func (e *engine) Restart(context.Context) error {
+	for i, arg := range e.args {
+		switch {
+		case strings.HasPrefix(arg, "--kafka="):
+			e.args[i] = "--kafka=" + e.engineAddresses.Kafka
+		case strings.HasPrefix(arg, "--click-house="):
+			e.args[i] = "--click-house=" + strings.TrimPrefix(e.URL, "http://")
+		}
+	}
+	return e.start()
+}
+
+// Stop ends the engine in good order.
+func (e *engine) Stop() error {
+	if e.cmd == nil {
+		return nil
+	}
+	_ = e.stdin.Close()
+	err := e.cmd.Wait()
+	e.cmd = nil
+	if err != nil {
+		return fmt.Errorf("stop engine: %w:\n%s", err, tailOf(e.logs))
+	}
+	return nil
+}
+
+// say sends a word to the engine's standard input.
+func (e *engine) say(word string) error {
+	if _, err := io.WriteString(e.stdin, word+"\n"); err != nil {
+		return fmt.Errorf("tell engine %q: %w", word, err)
+	}
+	return nil
+}
+
+// selfCommand is this program with other arguments.
+func selfCommand(args ...string) (*exec.Cmd, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, fmt.Errorf("find this program: %w", err)
+	}
+	return exec.Command(self, args...), nil
+}
+
+// tailOf is the end of a log: where the reason for a process's end is.
+func tailOf(path string) string {
+	const enough = 2 << 10
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return err.Error()
+	}
+	return strings.TrimSpace(string(text[max(0, len(text)-enough):]))
+}

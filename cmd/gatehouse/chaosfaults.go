@@ -1,0 +1,391 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"gatehouse/deploy/fault"
+)
+
+// databaseFaults are the ways in which ClickHouse fails an insert. Where it has
+// done its work all the same, the retry must add nothing.
+func databaseFaults() []fault.Fault {
+	return []fault.Fault{
+		{Kind: fault.Delay, Delay: 2 * time.Second},
+		{Kind: fault.Refuse},
+		{Kind: fault.Fail, Code: 252}, // too many parts
+		{Kind: fault.Fail, Code: 243}, // no space on the disk
+		{Kind: fault.Fail, Code: 241}, // out of memory
+		{Kind: fault.CutRequest},
+		{Kind: fault.CutAnswer},
+		{Kind: fault.LoseAnswer},
+	}
+}
+
+// databaseBroken has ClickHouse fail in every way, one after the other, and kills
+// it in the end.
+func (c *chaos) databaseBroken(ctx context.Context, run *phaseRun) error {
+	if err := c.begun(ctx); err != nil {
+		return err
+	}
+	for range c.cmd.Rounds {
+		for _, f := range databaseFaults() {
+			if err := c.break1(ctx, run, f); err != nil {
+				return fmt.Errorf("fault %s: %w", f.Kind, err)
+			}
+			c.progress.show(time.Now(), "database: %d faults", run.faults)
+		}
+		if err := c.killDatabase(ctx, run); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// enoughHits is how many inserts meet a fault: the retries of a batch are among
+// them.
+const enoughHits = 3
+
+// break1 puts one fault in place until it has hit, and waits until the ingester
+// has overcome it.
+func (c *chaos) break1(ctx context.Context, run *phaseRun, f fault.Fault) error {
+	armed, err := c.one.proxy.Arm(f)
+	if err != nil {
+		return err
+	}
+	defer armed.Release()
+	for range enoughHits {
+		if _, err := c.hit(ctx, armed); err != nil {
+			return err
+		}
+	}
+	armed.Release()
+	run.faults += armed.Count()
+	return c.advance(ctx)
+}
+
+func (c *chaos) killDatabase(ctx context.Context, run *phaseRun) error {
+	if err := c.db.Kill(); err != nil {
+		return err
+	}
+	run.faults++
+	if err := pause(ctx, c.between(shortestLife, longestLife)); err != nil {
+		return err
+	}
+	if err := c.db.Restart(ctx); err != nil {
+		return err
+	}
+	return c.advance(ctx)
+}
+
+// copies is how often each insert of the phase duplicates arrives.
+const copies = 100
+
+// duplicates has ClickHouse get each insert a hundred times.
+func (c *chaos) duplicates(ctx context.Context, run *phaseRun) error {
+	if err := c.begun(ctx); err != nil {
+		return err
+	}
+	wanted := c.cmd.Rounds * chaosPartitions
+	armed, err := c.one.proxy.Arm(fault.Fault{Kind: fault.Repeat, Copies: copies, Times: wanted})
+	if err != nil {
+		return err
+	}
+	defer armed.Release()
+	for range wanted {
+		h, err := c.hit(ctx, armed)
+		if err != nil {
+			return err
+		}
+		select {
+		case a := <-h.Answer:
+			if a.Err != nil || a.Code != 0 {
+				return fmt.Errorf("insert sent %d times: code %d: %w", copies, a.Code, orClean(a.Err))
+			}
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		run.faults += copies - 1
+		c.progress.show(time.Now(), "duplicates: %d inserts too many", run.faults)
+	}
+	run.note("%d inserts, each sent %d times", wanted, copies)
+	return c.advance(ctx)
+}
+
+// Sizes of what is too large: a record over the limit of one, and a batch that
+// unpacks to more than an ingester takes.
+const (
+	giantBytes = 4 << 20
+	bombBytes  = 64 << 20
+)
+
+// poisons are records that cannot be events.
+func poisons() []poison {
+	return []poison{
+		{"not-json", "canonical", []byte(`{"ts": `)},
+		{"empty", "canonical", []byte{}},
+		{"null", "canonical", nil},
+		{"other-json", "canonical", []byte(`17`)},
+		{"nan", "canonical", []byte(`{"ts": NaN}`)},
+		{"deep", "canonical", []byte(strings.Repeat(`[`, 10_000))},
+		{"binary", "kong", []byte{0, 1, 2, 0xff, 0xfe, '\n', 0}},
+		{"not-utf8", "clf", []byte("\xff\xfe - - [")},
+		{"unknown", "", []byte("hello, is this thing on?")},
+		{"giant", "canonical", make([]byte, giantBytes)},
+		{"bomb", "canonical", make([]byte, bombBytes)},
+	}
+}
+
+// poison sends what cannot be stored between the calls, with a kill in the
+// middle of it.
+func (c *chaos) poison(ctx context.Context, run *phaseRun) error {
+	if err := c.begun(ctx); err != nil {
+		return err
+	}
+	client, err := kgo.NewClient(kgo.SeedBrokers(c.broker.Addr()), kgo.RecordPartitioner(kgo.ManualPartitioner()),
+		kgo.RequiredAcks(kgo.AllISRAcks()), kgo.ProducerBatchCompression(kgo.ZstdCompression()), kgo.ProducerBatchMaxBytes(2*bombBytes-1<<20))
+	if err != nil {
+		return fmt.Errorf("start producer: %w", err)
+	}
+	defer client.Close()
+	for range c.cmd.Rounds {
+		all := poisons()
+		for i, p := range all {
+			if err := c.load.sendPoison(ctx, client, p, int32(c.rng.IntN(chaosPartitions))); err != nil {
+				return err
+			}
+			run.faults++
+			if i == len(all)/2 {
+				c.one.kill()
+				run.kills++
+				if err := c.one.start(ctx); err != nil {
+					return err
+				}
+			}
+			if !c.one.running() {
+				return c.one.ended()
+			}
+		}
+		if err := c.advance(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Disk of the phase disk: ClickHouse fits, and the balloon does the rest.
+const (
+	smallDisk = 256 << 20
+	diskFull  = 2 * time.Second
+	noSpace   = 243 // ClickHouse's code
+)
+
+// diskFull moves on to a ClickHouse with a small disk, fills that disk, and
+// clears it again. Events go to one database after the other, with a clean stop
+// in between, and the comparison looks into both.
+func (c *chaos) diskFull(ctx context.Context, run *phaseRun) error {
+	small, err := c.startDatabase(ctx, "small", smallDisk)
+	if err != nil {
+		run.note("left out: %s", firstLine(err))
+		return nil
+	}
+	if err := c.quiet(ctx); err != nil {
+		return err
+	}
+	if c.one, err = c.newIngester("small-disk", "one", small); err != nil {
+		return err
+	}
+	if err := c.one.start(ctx); err != nil {
+		return err
+	}
+	for range c.cmd.Rounds {
+		if err := c.advance(ctx); err != nil {
+			return err
+		}
+		if err := small.say("full"); err != nil {
+			return err
+		}
+		seen := c.one.proxy.Exceptions()
+		err := poll(ctx, "ClickHouse to run out of space", func() bool { return c.outOfSpace(seen) > 0 })
+		if err != nil {
+			return err
+		}
+		if err := pause(ctx, diskFull); err != nil {
+			return err
+		}
+		run.faults += c.outOfSpace(seen)
+		if err := small.say("free"); err != nil {
+			return err
+		}
+		c.progress.show(time.Now(), "disk: full %d times", run.faults)
+	}
+	run.note("%d MiB filled up %d times", smallDisk>>20, c.cmd.Rounds)
+	return c.advance(ctx)
+}
+
+// outOfSpace is how many inserts have failed since then.
+func (c *chaos) outOfSpace(since map[int]int) (n int) {
+	for code, count := range c.one.proxy.Exceptions() {
+		n += count - since[code]
+	}
+	return n
+}
+
+// quiet stops the load until the ingester has stored and acknowledged all, and
+// stops the ingester in good order.
+func (c *chaos) quiet(ctx context.Context) error {
+	if err := c.load.finish(ctx); err != nil {
+		return err
+	}
+	if err := c.settle(ctx); err != nil {
+		return err
+	}
+	c.load.start(ctx)
+	return c.one.stop()
+}
+
+func firstLine(err error) string {
+	line, _, _ := strings.Cut(err.Error(), "\n")
+	return line
+}
+
+// zombies freezes ingesters with an insert under way, has others take over, and
+// lets the insert arrive and the frozen ones go on.
+func (c *chaos) zombies(ctx context.Context, run *phaseRun) error {
+	again, err := c.newIngester("one-again", "one", c.db) // as an orchestrator starts a pod anew
+	if err != nil {
+		return err
+	}
+	other, err := c.newIngester("two", "two", c.db)
+	if err != nil {
+		return err
+	}
+	for range c.cmd.Rounds {
+		for _, successor := range []*ingester{again, other} {
+			if err := c.zombie(ctx, run, successor); err != nil {
+				return fmt.Errorf("taken over by %s: %w", successor.name, err)
+			}
+			c.progress.show(time.Now(), "zombie: %d frozen", run.faults)
+		}
+	}
+	run.notes = slices.Compact(run.notes)
+	return nil
+}
+
+// zombie is one life of a zombie.
+func (c *chaos) zombie(ctx context.Context, run *phaseRun, successor *ingester) error {
+	if err := c.begun(ctx); err != nil {
+		return err
+	}
+	armed, err := c.one.proxy.Arm(fault.Fault{Kind: fault.HoldRequest, Statement: "INSERT INTO audit.events"})
+	if err != nil {
+		return err
+	}
+	defer armed.Release()
+	late, err := c.hit(ctx, armed)
+	if err != nil {
+		return err
+	}
+	if err := c.one.freeze(); err != nil {
+		return err
+	}
+	run.faults++
+	if err := c.takeOver(ctx, successor); err != nil {
+		return err
+	}
+	added, err := c.arriveLate(ctx, armed, late)
+	if err != nil {
+		return err
+	}
+	end, err := c.wake(ctx, successor)
+	if err != nil {
+		return err
+	}
+	run.note("%s took over: late insert answered, %d rows added; zombie: %s", successor.name, added, end)
+	if added != 0 {
+		return fmt.Errorf("the late insert of the zombie added %d rows", added)
+	}
+	successor.kill()
+	run.kills++
+	return nil
+}
+
+// takeOver starts the successor and waits until it has replayed what the frozen
+// one has declared, and has gone on behind it. Then it is frozen too.
+func (c *chaos) takeOver(ctx context.Context, successor *ingester) error {
+	before := successor.logSize()
+	if err := successor.start(ctx); err != nil {
+		return err
+	}
+	if _, err := successor.logged(ctx, before, "declared batch replayed"); err != nil {
+		return err
+	}
+	if err := c.advance(ctx); err != nil {
+		return err
+	}
+	return successor.freeze()
+}
+
+// arriveLate lets the held insert arrive while nobody else inserts, and counts
+// the rows that it adds.
+func (c *chaos) arriveLate(ctx context.Context, armed *fault.Armed, late fault.Hit) (int64, error) {
+	before, err := c.steadyCount(ctx)
+	if err != nil {
+		return 0, err
+	}
+	armed.Release()
+	select {
+	case a := <-late.Answer:
+		if a.Err != nil {
+			return 0, fmt.Errorf("late insert: %w", a.Err)
+		}
+	case <-ctx.Done():
+		return 0, ctx.Err()
+	}
+	after, err := c.steadyCount(ctx)
+	return after - before, err
+}
+
+// steadyCount is the number of stored events once it no longer changes.
+func (c *chaos) steadyCount(ctx context.Context) (n int64, err error) {
+	last := int64(-1)
+	return n, errors.Join(err, poll(ctx, "the last inserts to end", func() bool {
+		if n, err = c.db.number(ctx, "SELECT count() FROM audit.events"); err != nil {
+			return true
+		}
+		steady := n == last
+		last = n
+		return steady
+	}))
+}
+
+// wake has both go on, and waits until the zombie knows that it is none of the
+// group any more. It returns how it knows.
+func (c *chaos) wake(ctx context.Context, successor *ingester) (string, error) {
+	before := c.one.logSize()
+	if err := successor.thaw(); err != nil {
+		return "", err
+	}
+	if err := c.one.thaw(); err != nil {
+		return "", err
+	}
+	if successor.name == "one-again" { // it has the zombie's place, and the zombie must go
+		select {
+		case <-c.one.exited:
+			c.one.cmd = nil
+		case <-time.After(chaosPatience):
+			return "", fmt.Errorf("the zombie did not end:\n%s", tailOf(c.one.logs))
+		case <-ctx.Done():
+			return "", ctx.Err()
+		}
+	}
+	line, err := c.one.logged(ctx, before, "generation ended")
+	_, reason, _ := strings.Cut(line, "reason=")
+	return strings.Trim(reason, `"`), err
+}

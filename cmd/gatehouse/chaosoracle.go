@@ -1,0 +1,284 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// verdict is what the comparison of journal and database came to.
+type verdict struct {
+	Events      int `json:"events"`     // acknowledged by Kafka
+	Lost        int `json:"lost"`       // of them, not stored
+	Duplicated  int `json:"duplicated"` // rows too many
+	Differing   int `json:"differing"`  // stored with other content than was sent
+	Foreign     int `json:"foreign"`    // rows that no record in Kafka is the reason of
+	Unacked     int `json:"unacknowledged"`
+	Poisoned    int `json:"poisoned"`    // records that cannot be events
+	Unaccounted int `json:"unaccounted"` // of them, neither dead letter nor gap, or both
+	// lost and duplicated by phase, in which the event was sent.
+	lost, duplicated []int
+	examples         []string
+}
+
+// ok says whether nothing is wrong.
+func (v *verdict) ok() bool {
+	return v.Lost+v.Duplicated+v.Differing+v.Foreign+v.Unaccounted == 0
+}
+
+// maxExamples bounds what is listed of each run's mistakes.
+const maxExamples = 20
+
+func (v *verdict) example(format string, args ...any) {
+	if len(v.examples) < maxExamples {
+		v.examples = append(v.examples, fmt.Sprintf(format, args...))
+	}
+}
+
+// oracle compares what the producer has in its journal with what is stored,
+// record by record.
+type oracle struct {
+	c       *chaos
+	engines []*engine
+	seen    [chaosPartitions][]uint8 // rows by offset
+	verdict verdict
+	strange []strangeRow
+}
+
+// strangeRow is a row at an offset that the journal does not have: of a record
+// whose acknowledgement was lost, or of none at all.
+type strangeRow struct {
+	partition int32
+	offset    int64
+	n         int
+}
+
+func (c *chaos) judge(ctx context.Context) (*verdict, error) {
+	o := &oracle{c: c, engines: c.databases}
+	o.verdict.lost, o.verdict.duplicated = make([]int, len(c.phases)), make([]int, len(c.phases))
+	for p := range int32(chaosPartitions) {
+		o.seen[p] = make([]uint8, len(c.load.journal.acked[p]))
+		for _, e := range o.engines {
+			if err := o.readEvents(ctx, e, p); err != nil {
+				return nil, err
+			}
+		}
+		o.count(p)
+		if err := o.judgePoison(ctx, p); err != nil {
+			return nil, err
+		}
+	}
+	o.verdict.Events = c.load.journal.calls
+	return &o.verdict, o.explain(ctx)
+}
+
+// readEvents reads one partition's rows.
+func (o *oracle) readEvents(ctx context.Context, e *engine, partition int32) error {
+	sql := fmt.Sprintf("SELECT kafka_offset, kafka_index, %s FROM audit.events WHERE kafka_topic = '%s' AND kafka_partition = %d FORMAT TSV",
+		storedColumns, chaosTopic, partition)
+	return e.rows(ctx, sql, func(line string) error {
+		offsetText, rest, _ := strings.Cut(line, "\t")
+		index, content, _ := strings.Cut(rest, "\t")
+		offset, err := strconv.ParseInt(offsetText, 10, 64)
+		if err != nil {
+			return fmt.Errorf("read stored events: offset %q: %w", offsetText, err)
+		}
+		o.row(partition, offset, index, content)
+		return nil
+	})
+}
+
+// row looks at one stored row.
+func (o *oracle) row(partition int32, offset int64, index, content string) {
+	id, _, _ := strings.Cut(content, "\t")
+	n, ok := o.c.load.call.number(id)
+	j := o.c.load.journal
+	acked := j.acked[partition]
+	switch {
+	case !ok || index != "0":
+		o.verdict.Foreign++
+		o.verdict.example("foreign: %d/%d holds %q", partition, offset, content)
+	case offset >= int64(len(acked)) || acked[offset] == 0:
+		o.strange = append(o.strange, strangeRow{partition, offset, n})
+	case int(acked[offset])-1 != n || content != o.c.load.call.stored(n):
+		o.verdict.Differing++
+		o.verdict.example("differs: %d/%d holds %q, sent was %q", partition, offset, content, o.c.load.call.stored(int(acked[offset])-1))
+		o.seen[partition][offset] = min(o.seen[partition][offset]+1, 255)
+	default:
+		o.seen[partition][offset] = min(o.seen[partition][offset]+1, 255)
+	}
+}
+
+// count finds what is missing and what is there twice.
+func (o *oracle) count(partition int32) {
+	for offset, n := range o.c.load.journal.acked[partition] {
+		if n == 0 {
+			continue
+		}
+		phase := o.c.phaseOf(int(n) - 1)
+		switch rows := o.seen[partition][offset]; {
+		case rows == 0:
+			o.verdict.Lost++
+			o.verdict.lost[phase]++
+			o.verdict.example("lost: %d/%d, call %d, sent during %s", partition, offset, n-1, o.c.phases[phase].name)
+		case rows > 1:
+			o.verdict.Duplicated += int(rows) - 1
+			o.verdict.duplicated[phase] += int(rows) - 1
+			o.verdict.example("duplicated: %d/%d, call %d, %d rows, sent during %s", partition, offset, n-1, rows, o.c.phases[phase].name)
+		}
+	}
+}
+
+// judgePoison wants every poisoned record to be a dead letter or in a gap, once.
+func (o *oracle) judgePoison(ctx context.Context, partition int32) error {
+	found := map[int64]int{}
+	for _, e := range o.engines {
+		sql := fmt.Sprintf("SELECT kafka_offset, kafka_offset FROM audit.dead_letters WHERE kafka_topic = '%s' AND kafka_partition = %d"+
+			" UNION ALL SELECT first_offset, last_offset FROM audit.ingest_gaps WHERE kafka_topic = '%[1]s' AND kafka_partition = %[2]d FORMAT TSV",
+			chaosTopic, partition)
+		err := e.rows(ctx, sql, func(line string) error {
+			var first, last int64
+			if _, err := fmt.Sscanf(line, "%d\t%d", &first, &last); err != nil {
+				return fmt.Errorf("read dead letters and gaps: %q: %w", line, err)
+			}
+			for ; first <= last; first++ {
+				found[first]++
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	for offset, name := range o.c.load.journal.poison[partition] {
+		o.verdict.Poisoned++
+		if found[offset] != 1 {
+			o.verdict.Unaccounted++
+			o.verdict.example("poison %s: %d/%d is %d dead letters or gaps: want 1", name, partition, offset, found[offset])
+		}
+		delete(found, offset)
+	}
+	for offset, n := range found {
+		o.verdict.Unaccounted += n
+		o.verdict.example("rejected: %d/%d is a dead letter or in a gap, and no poison", partition, offset)
+	}
+	return nil
+}
+
+// explain looks in Kafka for rows that the journal does not have: a record whose
+// acknowledgement never came may be stored, once.
+func (o *oracle) explain(ctx context.Context) error {
+	if len(o.strange) == 0 {
+		return nil
+	}
+	log, err := o.readLog(ctx)
+	if err != nil {
+		return err
+	}
+	rows := map[strangeRow]int{}
+	for _, r := range o.strange {
+		rows[r]++
+		switch n, ok := log[kafkaPosition{r.partition, r.offset}]; {
+		case !ok || n != r.n:
+			o.verdict.Foreign++
+			o.verdict.example("foreign: %d/%d holds call %d, and Kafka does not", r.partition, r.offset, r.n)
+		case rows[r] > 1:
+			o.verdict.Duplicated++
+			o.verdict.example("duplicated: %d/%d, call %d, which was never acknowledged", r.partition, r.offset, r.n)
+		default:
+			o.verdict.Unacked++
+		}
+	}
+	return nil
+}
+
+type kafkaPosition struct {
+	partition int32
+	offset    int64
+}
+
+// readLog reads the call at each strange row's offset from Kafka.
+func (o *oracle) readLog(ctx context.Context) (map[kafkaPosition]int, error) {
+	from, until := map[int32]kgo.Offset{}, map[int32]int64{}
+	for _, r := range o.strange {
+		if first, ok := from[r.partition]; !ok || r.offset < first.EpochOffset().Offset {
+			from[r.partition] = kgo.NewOffset().At(r.offset)
+		}
+		until[r.partition] = max(until[r.partition], r.offset)
+	}
+	client, err := kgo.NewClient(kgo.SeedBrokers(o.c.broker.Addr()), kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{chaosTopic: from}))
+	if err != nil {
+		return nil, fmt.Errorf("read the topic: %w", err)
+	}
+	defer client.Close()
+	log := map[kafkaPosition]int{}
+	ctx, cancel := context.WithTimeout(ctx, chaosPatience)
+	defer cancel()
+	for len(until) > 0 {
+		fetches := client.PollFetches(ctx)
+		if err := fetches.Err(); err != nil {
+			return nil, fmt.Errorf("read the topic: %w", err)
+		}
+		fetches.EachRecord(func(r *kgo.Record) {
+			if n, ok := o.c.load.call.numberIn(r.Value); ok {
+				log[kafkaPosition{r.Partition, r.Offset}] = n
+			}
+			if last, ok := until[r.Partition]; ok && r.Offset >= last {
+				delete(until, r.Partition)
+			}
+		})
+	}
+	return log, nil
+}
+
+// numberIn is the number of the call that a record is.
+func (c call) numberIn(value []byte) (int, bool) {
+	prefix := fmt.Sprintf("chaos-%d-", c.seed)
+	_, rest, found := strings.Cut(string(value), prefix)
+	if !found {
+		return 0, false
+	}
+	digits, _, _ := strings.Cut(rest, `"`)
+	return c.number(prefix + digits)
+}
+
+// rows runs a query as anybody with curl could and gives its lines one by one.
+func (e *engine) rows(ctx context.Context, sql string, line func(string) error) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, e.URL, strings.NewReader(sql))
+	if err != nil {
+		return fmt.Errorf("read what is stored: %w", err)
+	}
+	req.Header.Set("X-ClickHouse-User", e.User)
+	req.Header.Set("X-ClickHouse-Key", e.Password)
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return fmt.Errorf("read what is stored: %w", err)
+	}
+	defer res.Body.Close()
+	if res.StatusCode != http.StatusOK {
+		text, _ := io.ReadAll(io.LimitReader(res.Body, 1<<10))
+		return fmt.Errorf("read what is stored: %s: %s", res.Status, strings.TrimSpace(string(text)))
+	}
+	lines := bufio.NewScanner(res.Body)
+	for lines.Scan() {
+		if err := line(lines.Text()); err != nil {
+			return err
+		}
+	}
+	return lines.Err()
+}
+
+// number is the answer of a query that has one.
+func (e *engine) number(ctx context.Context, sql string) (n int64, err error) {
+	err = e.rows(ctx, sql+" FORMAT TSV", func(line string) error {
+		n, err = strconv.ParseInt(line, 10, 64)
+		return err
+	})
+	return n, err
+}

@@ -1,0 +1,290 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os/exec"
+	"syscall"
+	"time"
+
+	"gatehouse/deploy/fault"
+	"gatehouse/ingest"
+)
+
+// phase is one kind of trouble.
+type phase struct {
+	name string
+	run  func(*chaos, context.Context, *phaseRun) error
+}
+
+// chaosPhases are the phases in the order in which they run.
+func chaosPhases() []phase {
+	return []phase{
+		{"kills", (*chaos).kills},
+		{"failpoints", (*chaos).failpoints},
+		{"zombie", (*chaos).zombies},
+		{"storm", (*chaos).storm},
+		{"broker", (*chaos).brokerLost},
+		{"database", (*chaos).databaseBroken},
+		{"duplicates", (*chaos).duplicates},
+		{"poison", (*chaos).poison},
+		{"disk", (*chaos).diskFull},
+	}
+}
+
+func phaseNames() []string {
+	var names []string
+	for _, p := range chaosPhases() {
+		names = append(names, p.name)
+	}
+	return names
+}
+
+// phaseRun is what a phase did.
+type phaseRun struct {
+	name   string
+	first  int // number of the first call that was sent during it
+	kills  int // of ingesters, with SIGKILL
+	faults int // of anything else
+	took   time.Duration
+	notes  []string
+}
+
+func (r *phaseRun) note(format string, args ...any) {
+	r.notes = append(r.notes, fmt.Sprintf(format, args...))
+}
+
+// Lives of an ingester between two kills, from when it is up.
+const (
+	shortestLife = 50 * time.Millisecond
+	longestLife  = 1500 * time.Millisecond
+)
+
+// between is a random duration.
+func (c *chaos) between(from, to time.Duration) time.Duration {
+	return from + time.Duration(c.rng.Int64N(int64(to-from)))
+}
+
+// kills kills the ingester at random moments, and starts it again at once.
+func (c *chaos) kills(ctx context.Context, run *phaseRun) error {
+	var starting time.Duration
+	for range c.cmd.Kills {
+		c.one.kill()
+		started := time.Now()
+		if err := c.one.start(ctx); err != nil {
+			return err
+		}
+		starting += time.Since(started)
+		if err := pause(ctx, c.between(shortestLife, longestLife)); err != nil {
+			return err
+		}
+		if !c.one.running() {
+			return c.one.ended()
+		}
+		c.one.kill()
+		run.kills++
+		c.progress.show(time.Now(), "kills: %d of %d, %d events acknowledged", run.kills, c.cmd.Kills, c.load.journal.count())
+	}
+	run.note("up again after %.2f s on average", starting.Seconds()/float64(run.kills))
+	return nil
+}
+
+// stepSent is the step between declared and acked that only the proxy sees: the
+// insert is sent whole, and its answer has not come.
+const stepSent ingest.Step = "sent"
+
+// failpointSteps are all steps at which the ingester is killed.
+func failpointSteps() []ingest.Step {
+	var steps []ingest.Step
+	for _, s := range ingest.Steps() {
+		if s == ingest.StepAcked {
+			steps = append(steps, stepSent)
+		}
+		steps = append(steps, s)
+	}
+	return steps
+}
+
+// latestTime is how often a step may pass, at most, before the process dies at it.
+const latestTime = 6
+
+// failpoints kills the ingester at each step that a batch goes through. Since the
+// one before was killed as well, the first batch is often a replay.
+func (c *chaos) failpoints(ctx context.Context, run *phaseRun) error {
+	for range c.cmd.Failpoints {
+		for _, step := range failpointSteps() {
+			c.one.kill()
+			kill := c.killAt
+			if step == stepSent {
+				kill = c.killSent
+			}
+			if err := kill(ctx, step, 1+c.rng.IntN(latestTime)); err != nil {
+				return fmt.Errorf("step %s: %w", step, err)
+			}
+			run.kills++
+			c.progress.show(time.Now(), "failpoints: %d of %d", run.kills, c.cmd.Failpoints*len(failpointSteps()))
+		}
+	}
+	run.note("%d at each of %v", c.cmd.Failpoints, failpointSteps())
+	return nil
+}
+
+// killAt has an ingester kill itself when it is at a step for the given time.
+func (c *chaos) killAt(ctx context.Context, step ingest.Step, times int) error {
+	if err := c.one.launch(failpointEnv + "=" + failpointText(step, times)); err != nil {
+		return err
+	}
+	select {
+	case <-c.one.exited:
+	case <-time.After(chaosPatience):
+		return fmt.Errorf("not reached %d times in %s:\n%s", times, chaosPatience, tailOf(c.one.logs))
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	var exit *exec.ExitError
+	if errors.As(c.one.err, &exit) {
+		if status, ok := exit.Sys().(syscall.WaitStatus); ok && status.Signal() == syscall.SIGKILL {
+			return nil
+		}
+	}
+	return c.one.ended()
+}
+
+// killSent kills an ingester whose insert the server has, whole, and has not
+// answered as far as the ingester knows.
+func (c *chaos) killSent(ctx context.Context, _ ingest.Step, times int) error {
+	if err := c.one.start(ctx); err != nil {
+		return err
+	}
+	armed, err := c.one.proxy.Arm(fault.Fault{Kind: fault.HoldAnswer})
+	if err != nil {
+		return err
+	}
+	defer armed.Release()
+	// With its answers held, a partition sends nothing more: the first hits are
+	// those of its partitions.
+	for range min(times, 1+times%chaosPartitions) {
+		if _, err := c.hit(ctx, armed); err != nil {
+			return err
+		}
+	}
+	c.one.kill()
+	return nil
+}
+
+// hit waits for the next request that a fault hits.
+func (c *chaos) hit(ctx context.Context, armed *fault.Armed) (fault.Hit, error) {
+	select {
+	case h := <-armed.Hits():
+		return h, nil
+	case <-c.one.exited:
+		return fault.Hit{}, c.one.ended()
+	case <-time.After(chaosPatience):
+		return fault.Hit{}, fmt.Errorf("no insert in %s:\n%s", chaosPatience, tailOf(c.one.logs))
+	case <-ctx.Done():
+		return fault.Hit{}, ctx.Err()
+	}
+}
+
+// begun has the ingester run.
+func (c *chaos) begun(ctx context.Context) error {
+	if c.one.running() {
+		return nil
+	}
+	return c.one.start(ctx)
+}
+
+// stormMembers is how many ingesters come and go in a storm, and stormRound how
+// long one round of it is.
+const (
+	stormMembers = 4
+	stormRound   = 8 * time.Second
+)
+
+// storm has ingesters without a name of their own join and leave the group all
+// the time, in good order or killed.
+func (c *chaos) storm(ctx context.Context, run *phaseRun) error {
+	c.one.kill()
+	members := make([]*ingester, stormMembers)
+	for i := range members {
+		var err error
+		if members[i], err = c.newIngester(fmt.Sprintf("storm-%d", i+1), "", c.db); err != nil {
+			return err
+		}
+	}
+	before, err := c.lag(ctx)
+	if err != nil {
+		return err
+	}
+	until := time.Now().Add(time.Duration(c.cmd.Rounds) * stormRound)
+	for time.Now().Before(until) {
+		if err := c.stormy(ctx, members[c.rng.IntN(stormMembers)], run); err != nil {
+			return err
+		}
+		if err := pause(ctx, c.between(100*time.Millisecond, time.Second)); err != nil {
+			return err
+		}
+		c.progress.show(time.Now(), "storm: %d joined and left", run.kills+run.faults)
+	}
+	for _, m := range members {
+		m.kill()
+	}
+	after, err := c.lag(ctx)
+	if err != nil {
+		return err
+	}
+	run.note("%d offsets committed in it", after.committed-before.committed)
+	if after.committed == before.committed {
+		return errors.New("nothing was committed during the storm")
+	}
+	return nil
+}
+
+// stormy starts a member that is not there, and ends one that is.
+func (c *chaos) stormy(ctx context.Context, m *ingester, run *phaseRun) error {
+	switch {
+	case m.cmd == nil:
+		run.faults++
+		return m.start(ctx)
+	case !m.running():
+		return m.ended()
+	case c.rng.IntN(2) == 0:
+		run.kills++
+		m.kill()
+		return nil
+	}
+	run.faults++
+	return m.stop()
+}
+
+// brokerLost kills the broker and starts it again.
+func (c *chaos) brokerLost(ctx context.Context, run *phaseRun) error {
+	for range c.cmd.Rounds {
+		if err := c.begun(ctx); err != nil {
+			return err
+		}
+		if err := c.advance(ctx); err != nil {
+			return err
+		}
+		if err := pause(ctx, c.between(shortestLife, longestLife)); err != nil {
+			return err
+		}
+		if err := c.broker.Kill(); err != nil {
+			return err
+		}
+		run.faults++
+		if err := pause(ctx, c.between(shortestLife, longestLife)); err != nil {
+			return err
+		}
+		if err := c.broker.Restart(ctx); err != nil {
+			return err
+		}
+		if err := c.advance(ctx); err != nil {
+			return err
+		}
+		c.progress.show(time.Now(), "broker: killed %d times", run.faults)
+	}
+	run.note("%s broker killed with -9", c.cmd.Broker)
+	return nil
+}

@@ -1,0 +1,94 @@
+package main
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// chaosReport is what a run has to say.
+type chaosReport struct {
+	Broker  string       `json:"broker"`
+	Seed    uint64       `json:"seed"`
+	Kills   int          `json:"kills"`
+	Faults  int          `json:"faults"`
+	Seconds float64      `json:"seconds"`
+	Bound   float64      `json:"bound_per_kill"` // 95 %: 3/kills, when nothing is wrong
+	Phases  []chaosPhase `json:"phases"`
+	*verdict
+	Examples []string `json:"examples,omitempty"`
+}
+
+// chaosPhase is one line of the table.
+type chaosPhase struct {
+	Phase      string   `json:"phase"`
+	Kills      int      `json:"kills"`
+	Faults     int      `json:"faults"`
+	Events     int      `json:"events"` // sent during it
+	Lost       int      `json:"lost"`
+	Duplicated int      `json:"duplicated"`
+	Seconds    float64  `json:"seconds"`
+	Notes      []string `json:"notes,omitempty"`
+}
+
+func (c *chaos) report(v *verdict, took time.Duration) *chaosReport {
+	r := &chaosReport{Broker: c.cmd.Broker, Seed: c.cmd.Seed, Seconds: took.Seconds(), verdict: v, Examples: v.examples}
+	for i, p := range c.phases {
+		end := c.load.sent()
+		if i+1 < len(c.phases) {
+			end = c.phases[i+1].first
+		}
+		r.Kills, r.Faults = r.Kills+p.kills, r.Faults+p.faults
+		r.Phases = append(r.Phases, chaosPhase{
+			Phase: p.name, Kills: p.kills, Faults: p.faults, Events: end - p.first,
+			Lost: v.lost[i], Duplicated: v.duplicated[i], Seconds: p.took.Seconds(), Notes: p.notes,
+		})
+	}
+	if r.Kills > 0 {
+		r.Bound = min(1, 3/float64(r.Kills))
+	}
+	return r
+}
+
+// print is the report for people.
+func (r *chaosReport) print(con *console) {
+	var rows [][]string
+	for _, p := range r.Phases {
+		rows = append(rows, []string{
+			p.Phase, strconv.Itoa(p.Kills), strconv.Itoa(p.Faults), grouped(p.Events), strconv.Itoa(p.Lost), strconv.Itoa(p.Duplicated),
+			fmt.Sprintf("%.1f s", p.Seconds),
+		})
+	}
+	con.table([]string{"phase", "kills", "faults", "events", "lost", "duplicated", "took"}, []bool{false, true, true, true, true, true, true}, rows)
+	con.printf("\n")
+	for _, p := range r.Phases {
+		for _, note := range p.Notes {
+			con.printf("%s: %s\n", p.Phase, safeText(note))
+		}
+	}
+	con.printf("\nchaos: %s kills and %s other faults, %d of %s events lost, %d duplicated", grouped(r.Kills), grouped(r.Faults), r.Lost, grouped(r.Events), r.Duplicated)
+	if r.ok() && r.Kills > 0 {
+		con.printf(" (95 %% bound %s per kill)", percent(r.Bound))
+	}
+	con.printf(", %d with other content, %d foreign; %d of %d poisoned records unaccounted for; %s broker, seed %d, %.0f s\n",
+		r.Differing, r.Foreign, r.Unaccounted, r.Poisoned, r.Broker, r.Seed, r.Seconds)
+	for _, example := range r.Examples {
+		con.printf("  %s\n", safeText(example))
+	}
+}
+
+// grouped is a number with commas between thousands.
+func grouped(n int) string {
+	s := strconv.Itoa(n)
+	var parts []string
+	for len(s) > 3 {
+		parts = append([]string{s[len(s)-3:]}, parts...)
+		s = s[:len(s)-3]
+	}
+	return strings.Join(append([]string{s}, parts...), ",")
+}
+
+func percent(share float64) string {
+	return strconv.FormatFloat(share*100, 'g', 2, 64) + " %"
+}
