@@ -225,17 +225,21 @@ func (e *Event) Time() time.Time { return time.UnixMicro(e.TS).UTC() }
 
 // Complete sets Actor, Credential, ClientNet and, where it is still empty,
 // Outcome from the other fields. Redaction calls it last.
-func (e *Event) Complete() {
+func (e *Event) Complete() { e.CompleteIn(&Arena{}) }
+
+// CompleteIn is [Event.Complete] with its strings in an arena.
+func (e *Event) CompleteIn(a *Arena) {
+	var buf [64]byte // the longest address is 45 bytes
 	e.Actor = first(e.Principal, e.ClientID, e.CredentialID, e.TokenFP, e.SessionFP)
 	switch {
 	case e.Actor != "":
 	case e.ClientIP.IsValid():
-		e.Actor = e.ClientIP.String()
+		e.Actor = a.String(e.ClientIP.AppendTo(buf[:0]))
 	default:
 		e.Actor = e.ClientHost
 	}
 	e.Credential = first(e.TokenFP, e.SessionFP, e.CredentialID, e.ClientID, e.Principal)
-	e.ClientNet = Network(e.ClientIP)
+	e.ClientNet = a.String(appendNetwork(buf[:0], e.ClientIP))
 	if e.Outcome == "" {
 		e.Outcome = OutcomeOf(e.Status)
 	}
@@ -260,8 +264,13 @@ const (
 // Network is the /16 of an IPv4 address or the /32 of an IPv6 address in CIDR
 // form, and "" for the zero Addr.
 func Network(ip netip.Addr) string {
+	var buf [64]byte
+	return string(appendNetwork(buf[:0], ip))
+}
+
+func appendNetwork(dst []byte, ip netip.Addr) []byte {
 	if !ip.IsValid() {
-		return ""
+		return dst
 	}
 	ip = ip.Unmap().WithZone("")
 	bits := netBits6
@@ -270,9 +279,9 @@ func Network(ip netip.Addr) string {
 	}
 	p, err := ip.Prefix(bits)
 	if err != nil {
-		return ""
+		return dst
 	}
-	return p.String()
+	return p.AppendTo(dst)
 }
 
 // OutcomeOf is the outcome that a status alone implies.

@@ -1,33 +1,96 @@
 package redact
 
 import (
+	"encoding/binary"
 	"hash/maphash"
 	"strings"
+	"unsafe"
 
 	"gatehouse/ingest/event"
 )
 
 // Agents, tokens and the names of hosts and services repeat from event to event,
-// so what was found out about the
-// last ones is kept. The caches change nothing but the time it takes: what they
-// hold is a function of the key.
+// so what was found out about the last ones is kept. The caches change nothing
+// but the time it takes: what they hold is a function of the key and the policy.
 
 // cacheSize is the number of entries of each cache, a power of two.
 const cacheSize = 256
 
-// stringSet remembers strings that stay as they are.
-type stringSet struct {
-	seed    maphash.Seed
-	entries [cacheSize]string
+// memoText is the longest text that a memo remembers, in bytes. With it an entry
+// of a set fills one line of the processor's cache.
+const memoText = 63
+
+// memo remembers what was found out about short texts. Each is kept in the memo's
+// own memory, so that remembering allocates nothing and keeps no record alive.
+type memo[V any] struct {
+	entries [cacheSize]memoEntry[V]
 }
+
+type memoEntry[V any] struct {
+	size  uint8
+	text  [memoText]byte
+	value V
+}
+
+// get gives what is known of a text.
+func (m *memo[V]) get(text string) (value V, ok bool) {
+	e := &m.entries[slotOf(text)]
+	if len(text) != int(e.size) || text != unsafe.String(&e.text[0], len(text)) {
+		return value, false
+	}
+	return e.value, true
+}
+
+// put remembers what is known of a text, in place of another one.
+func (m *memo[V]) put(text string, value V) {
+	if len(text) > memoText || text == "" {
+		return
+	}
+	e := &m.entries[slotOf(text)]
+	e.size, e.value = uint8(len(text)), value
+	copy(e.text[:], text)
+}
+
+// slotOf spreads texts over the entries of a cache. All bytes of up to 32 count;
+// of longer ones the ends. Who sends texts that meet in one entry gains nothing
+// but that they are looked at anew.
+func slotOf(text string) int {
+	const spread = 0x9e3779b97f4a7c15 // 2^64 over the golden ratio
+	b := unsafe.Slice(unsafe.StringData(text), len(text))
+	n := len(b)
+	h := uint64(n)
+	switch {
+	case n >= 16:
+		h ^= binary.LittleEndian.Uint64(b) * spread
+		h = (h ^ binary.LittleEndian.Uint64(b[8:]) ^ h>>29) * spread
+		h = (h ^ binary.LittleEndian.Uint64(b[n-16:]) ^ h>>29) * spread
+		h ^= binary.LittleEndian.Uint64(b[n-8:])
+	case n >= 8:
+		h ^= binary.LittleEndian.Uint64(b) * spread
+		h ^= binary.LittleEndian.Uint64(b[n-8:]) ^ h>>29
+	case n >= 4:
+		h ^= uint64(binary.LittleEndian.Uint32(b))<<32 | uint64(binary.LittleEndian.Uint32(b[n-4:]))
+	default:
+		for _, c := range b {
+			h = h<<8 | uint64(c)
+		}
+	}
+	h = (h ^ h>>31) * spread
+	return int(h >> 56 % cacheSize)
+}
+
+// stringSet remembers strings that stay as they are.
+type stringSet struct{ memo[struct{}] }
 
 func (c *stringSet) has(v string) bool {
-	return v == "" || c.entries[maphash.String(c.seed, v)%cacheSize] == v
+	if v == "" {
+		return true
+	}
+	_, ok := c.get(v)
+	return ok
 }
 
-func (c *stringSet) add(v string) {
-	c.entries[maphash.String(c.seed, v)%cacheSize] = strings.Clone(v) // or the whole record stays
-}
+func (c *stringSet) add(v string) { c.put(v, struct{}{}) }
 
 // agentCache remembers User-Agents in which there was nothing to hide, by a hash
 // of them; others are looked at anew, so that no secret stays in memory.
@@ -65,7 +128,7 @@ type tokenCache struct {
 func (s *scratch) facts(fp, token string) *tokenFacts {
 	c := &s.tokens.entries[int(unhex(fp[0])<<4|unhex(fp[1]))%cacheSize]
 	if c.fp != fp {
-		c.fp, c.facts = fp, readJWT(token)
+		c.fp, c.facts = strings.Clone(fp), readJWT(token)
 	}
 	return &c.facts
 }

@@ -13,13 +13,29 @@ const (
 	classUpper
 	classMark    // "-", "_" and "+": inside an opaque string
 	classTrigger // may begin or mark a secret without being a letter or digit
+
+	// What values of some kinds are made of, for allOf.
+	classHex
+	classWord   // shapeWord: letters, digits and "-_.~"
+	classHost   // host names
+	classID     // request ids
+	classList   // Accept headers
+	classMethod // request methods
+	classURL    // stands in a path as it is: printable ASCII but for braces
+	classShown  // printable ASCII
+	classNote   // names of notes
+)
+
+const (
+	classAlpha = classLower | classUpper
+	classAlnum = classAlpha | classDigit
 )
 
 // classes are the classes of every byte.
 var classes = classify()
 
-func classify() [256]uint8 {
-	var t [256]uint8
+func classify() [256]uint16 {
+	var t [256]uint16
 	for c := range t {
 		switch b := byte(c); {
 		case '0' <= b && b <= '9':
@@ -30,22 +46,61 @@ func classify() [256]uint8 {
 			t[c] = classUpper
 		}
 	}
-	for _, b := range []byte("-_+") {
-		t[b] |= classMark
+	for _, add := range []struct {
+		class uint16
+		bytes string // that have it too
+		of    uint16 // classes of which all bytes have it
+	}{
+		{classMark, "-_+", 0},
+		{classTrigger, "@:=-$~", 0},
+		{classHex, "abcdefABCDEF", classDigit},
+		{classWord, "-_.~", classAlnum},
+		{classHost, "-._", classAlnum},
+		{classID, "-._~:/=+@,;|", classAlnum},
+		{classList, "-_.~*/+;=, ", classAlnum},
+		{classMethod, "-_", classUpper},
+		{classNote, "_", classLower | classDigit},
+	} {
+		for c := range t {
+			if t[c]&add.of != 0 || strings.IndexByte(add.bytes, byte(c)) >= 0 {
+				t[c] |= add.class
+			}
+		}
 	}
-	for _, b := range []byte("@:=-$~") {
-		t[b] |= classTrigger
+	for c := ' '; c < 0x7f; c++ {
+		t[c] |= classShown
+		if c != ' ' && c != '{' && c != '}' {
+			t[c] |= classURL
+		}
 	}
 	return t
+}
+
+// allOf says whether s is not empty and every byte of it has the class, which is
+// one bit. It has no branch to mispredict; values are short.
+func allOf(s string, class uint16) bool {
+	all := class
+	for i := range len(s) {
+		all &= classes[s[i]]
+	}
+	return all != 0 && s != ""
+}
+
+// anyOf gives all classes of which s has a byte.
+func anyOf(s string) (any uint16) {
+	for i := range len(s) {
+		any |= classes[s[i]]
+	}
+	return any
 }
 
 func isDigit(c byte) bool { return classes[c]&classDigit != 0 }
 func isLower(c byte) bool { return classes[c]&classLower != 0 }
 func isUpper(c byte) bool { return classes[c]&classUpper != 0 }
-func isAlpha(c byte) bool { return classes[c]&(classLower|classUpper) != 0 }
-func isAlnum(c byte) bool { return classes[c]&(classLower|classUpper|classDigit) != 0 }
+func isAlpha(c byte) bool { return classes[c]&classAlpha != 0 }
+func isAlnum(c byte) bool { return classes[c]&classAlnum != 0 }
 
-func isHex(c byte) bool { return isDigit(c) || 'a' <= c|0x20 && c|0x20 <= 'f' }
+func isHex(c byte) bool { return classes[c]&classHex != 0 }
 
 func unhex(c byte) byte {
 	if isDigit(c) {
@@ -66,14 +121,7 @@ func all(s string, ok func(byte) bool) bool {
 
 // isPrintable says that s holds printable ASCII only, the case in which nothing
 // needs to be done.
-func isPrintable(s string) bool {
-	for i := range len(s) {
-		if c := s[i]; c < ' ' || c >= 0x7f {
-			return false
-		}
-	}
-	return true
-}
+func isPrintable(s string) bool { return s == "" || allOf(s, classShown) }
 
 // isHidden says whether a rune shows nothing or changes how its neighbours show:
 // control characters, format characters such as the bidirectional overrides, and
@@ -109,12 +157,10 @@ func cut(s string, limit int) string {
 
 // lower is strings.ToLower for ASCII; it allocates only when something changes.
 func lower(s string) string {
-	for i := range len(s) {
-		if isUpper(s[i]) {
-			return strings.ToLower(s)
-		}
+	if anyOf(s)&classUpper == 0 {
+		return s
 	}
-	return s
+	return strings.ToLower(s)
 }
 
 // equalFold compares with an ASCII lower-case word, ignoring case.

@@ -24,7 +24,7 @@ func (s *scratch) host(v string) string {
 // splitPort parts "host:port" and "[v6]:port"; an address keeps its brackets.
 func splitPort(v string) (name, port string) {
 	i := strings.LastIndexByte(v, ':')
-	if i < 0 || !all(v[i+1:], isDigit) || len(v)-i > len(":65535") {
+	if i < 0 || !allOf(v[i+1:], classDigit) || len(v)-i > len(":65535") {
 		return v, ""
 	}
 	if name := v[:i]; strings.IndexByte(name, ':') < 0 || strings.HasSuffix(name, "]") {
@@ -54,12 +54,7 @@ func isHost(v string) bool {
 		_, err := netip.ParseAddr(strings.Trim(v, "[]"))
 		return err == nil
 	}
-	for i := range len(v) {
-		if c := v[i]; !isAlnum(c) && c != '-' && c != '.' && c != '_' {
-			return false
-		}
-	}
-	return findKnown(v).end == 0
+	return allOf(v, classHost) && findKnown(v).end == 0
 }
 
 // addr reads an address, with or without port, brackets and zone.
@@ -103,7 +98,7 @@ func (s *scratch) forwarded(hops []string) {
 		s.notes |= noteListCut
 		hops = hops[:event.MaxXFF]
 	}
-	ips := make([]netip.Addr, 0, len(hops))
+	ips := s.hops.take(len(hops))[:0]
 	for _, hop := range hops {
 		if ip, ok := addr(hop); ok {
 			ips = append(ips, ip)

@@ -154,7 +154,7 @@ func (s *scratch) apiKey(key string) {
 // tokenHash takes the SHA-256 that a gateway sent instead of the token.
 func (s *scratch) tokenHash(raw *event.Raw) {
 	var inner [32]byte
-	if len(raw.TokenHash) != hex.EncodedLen(len(inner)) || !all(raw.TokenHash, isHex) {
+	if len(raw.TokenHash) != hex.EncodedLen(len(inner)) || !allOf(raw.TokenHash, classHex) {
 		s.notes |= noteTokenMalformed
 		return
 	}
@@ -234,7 +234,7 @@ func (s *scratch) edgeFingerprints(raw *event.Raw) {
 }
 
 func isFingerprint(s string) bool {
-	return len(s) == 2*fingerprintBytes && all(s, func(c byte) bool { return isDigit(c) || 'a' <= c && c <= 'f' })
+	return len(s) == 2*fingerprintBytes && allOf(s, classHex) && anyOf(s)&classUpper == 0
 }
 
 // authType settles AuthType: what the gateway said, else what was seen.

@@ -80,22 +80,26 @@ var families = []family{
 	{"cmVmdGtu", 30, base62}, {"NPSC", 16, base64u}, {"HRKU-", 30, base64u}, {"cs_live_", 20, base62}, {"rzp_live_", 10, base62}, {"rzp_test_", 10, base62},
 }
 
-// familyIndex finds families by their first two bytes.
+// familyIndex finds families by their first byte.
 var familyIndex = indexFamilies(families)
 
-type familyEntry struct {
-	second   charset // second bytes of the families below
-	families []family
-}
-
-func indexFamilies(all []family) [256]familyEntry {
-	var index [256]familyEntry
+func indexFamilies(all []family) (index [256][]family) {
 	for _, f := range all {
-		e := &index[f.prefix[0]]
-		e.second[f.prefix[1]>>6] |= 1 << (f.prefix[1] & 63)
-		e.families = append(e.families, f)
+		index[f.prefix[0]] = append(index[f.prefix[0]], f)
 	}
 	return index
+}
+
+// tokenStarts has, per code of a first byte, the codes of the second bytes with
+// which a token may begin: half a kilobyte that tells almost every word apart.
+var tokenStarts = startTokens(families)
+
+func startTokens(all []family) (t [codeCount]uint64) {
+	for _, f := range all {
+		t[codes[f.prefix[0]]] |= 1 << codes[f.prefix[1]]
+	}
+	t[codes['e']] |= 1 << codes['y'] // of a JWT
+	return t
 }
 
 // tokenAt gives the end of the published token, or JWT, that begins at s[i], and
@@ -105,11 +109,13 @@ func tokenAt(s string, i int) int {
 	if len(s)-i < shortest {
 		return 0
 	}
-	if e := &familyIndex[s[i]]; e.second.has(s[i+1]) {
-		for k := range e.families {
-			if end := e.families[k].at(s, i); end > 0 {
-				return end
-			}
+	if tokenStarts[codes[s[i]]%codeCount]>>(codes[s[i+1]]%codeCount)&1 == 0 {
+		return 0
+	}
+	all := familyIndex[s[i]]
+	for k := range all {
+		if end := all[k].at(s, i); end > 0 {
+			return end
 		}
 	}
 	if s[i] == 'e' {

@@ -66,12 +66,8 @@ func (s *scratch) target(raw *event.Raw) {
 	}
 	e.Path = s.walk(path, false)
 	s.routes(raw)
-	learned := e.Route
-	if e.RouteSrc != event.RouteLearned {
-		learned = string(s.route)
-	}
 	s.query(query)
-	s.writeObjects(learned)
+	s.writeObjects()
 	e.RouteID = s.name(raw.RouteID)
 	e.Service = s.name(raw.Service)
 	e.Upstream = s.name(raw.Upstream)
@@ -95,34 +91,41 @@ func (s *scratch) routes(raw *event.Raw) {
 	switch {
 	case len(s.route) > event.MaxRoute:
 		s.notes |= noteTextCut
-		e.Route = string(s.route[:event.MaxRoute])
+		e.Route = s.made.String(s.route[:event.MaxRoute])
 	case string(s.route) == e.Path:
 		e.Route = e.Path
 	default:
-		e.Route = string(s.route)
+		e.Route = s.made.String(s.route)
 	}
 }
 
 // givenRoute is a template that the gateway was configured with. It may hold
 // braces and regular expressions, so only secrets of known kinds are hidden.
 func (s *scratch) givenRoute(v string) string {
+	if s.clean.has(v) {
+		return v
+	}
+	raw := v
 	v = cut(plain(v), event.MaxRoute)
 	if h := findKnown(v); h.end > 0 {
 		s.notes |= h.shape.note()
 		return h.shape.placeholder()
 	}
+	if v == raw {
+		s.clean.add(v)
+	}
 	return v
 }
 
 // writeObjects gives objects found in the path their names out of the route.
-func (s *scratch) writeObjects(route string) {
+func (s *scratch) writeObjects() {
 	if s.found == 0 {
 		return
 	}
-	s.e.Objects = make([]event.Object, s.found)
+	s.e.Objects = s.things.take(s.found)
 	for i, o := range s.objects[:s.found] {
-		if o.name == "" && o.end <= len(route) {
-			o.name = route[o.start:o.end]
+		if o.name == "" && o.end <= len(s.route) {
+			o.name = s.made.String(s.route[o.start:o.end])
 		}
 		s.e.Objects[i] = event.Object{Name: o.name, Ref: o.ref}
 	}
@@ -131,12 +134,14 @@ func (s *scratch) writeObjects(route string) {
 // method is a request method in upper case. Scanners send words of their own;
 // those are kept while they are words.
 func (s *scratch) method(v string) string {
+	switch v {
+	case "GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "":
+		return v // almost all
+	}
 	const longest = 32
 	up := strings.ToUpper(v)
-	if len(up) > longest || !all(up, func(c byte) bool { return isUpper(c) || c == '-' || c == '_' }) || shapeOf(up).hidden() {
-		if v != "" {
-			s.notes |= noteFieldInvalid
-		}
+	if len(up) > longest || !allOf(up, classMethod) || shapeOf(up).hidden() {
+		s.notes |= noteFieldInvalid
 		return ""
 	}
 	return up
@@ -185,9 +190,9 @@ func (s *scratch) tlsFingerprint(v string) string {
 	switch {
 	case v == "":
 		return ""
-	case len(v) == ja3 && all(v, isHex):
+	case len(v) == ja3 && allOf(v, classHex):
 		return v
-	case len(v) == ja4 && all(v[:facts], isAlnum) && v[facts] == '_' && v[23] == '_' && all(v[11:23], isHex) && all(v[24:], isHex):
+	case len(v) == ja4 && all(v[:facts], isAlnum) && v[facts] == '_' && v[23] == '_' && allOf(v[11:23], classHex) && allOf(v[24:], classHex):
 		return v
 	}
 	s.notes |= noteFieldInvalid

@@ -19,34 +19,18 @@ func findKnown(s string) hit { return search(s, 0, false) }
 // and the word before it.
 func search(s string, from int, random bool) hit {
 	for i := from; i < len(s); {
-		c := s[i]
-		switch class := classes[c]; {
-		case class&^classMark == 0:
-		case class&classTrigger == 0:
+		class := classes[s[i]]
+		switch {
+		case class&(classAlnum|classTrigger) == 0:
+		case class&classAlnum != 0:
 			h, end := findInRun(s, i, random)
 			if h.end > 0 {
 				return h
 			}
 			i = end
 			continue
-		case c == '@':
-			if h := emailAround(s, i, from); h.end > 0 {
-				return h
-			}
-		case c == ':' || c == '=':
-			if h := assignedAt(s, i, from); h.end > 0 {
-				return h
-			}
-		case c == '-':
-			if h := armorAt(s, i); h.end > 0 {
-				return h
-			}
-		case c == '$':
-			if h := hashAt(s, i); h.end > 0 {
-				return h
-			}
-		case c == '~':
-			if h := tildeAt(s, i, from); h.end > 0 {
+		default:
+			if h := findAtMark(s, i, from); h.end > 0 {
 				return h
 			}
 		}
@@ -55,30 +39,41 @@ func search(s string, from int, random bool) hit {
 	return hit{}
 }
 
+// findAtMark looks at what the byte s[i], which is no letter or digit, may be
+// part of.
+func findAtMark(s string, i, from int) hit {
+	switch s[i] {
+	case '@':
+		return emailAround(s, i, from)
+	case ':', '=':
+		return assignedAt(s, i, from)
+	case '-':
+		return armorAt(s, i)
+	case '$':
+		return hashAt(s, i)
+	case '~':
+		return tildeAt(s, i, from)
+	}
+	return hit{}
+}
+
 // findInRun looks into the run of letters and digits, "-", "_" and "+" that
-// begins at s[i], and gives the end of the run where nothing is in it.
+// begins at s[i], and gives the end of the run where nothing is in it. Only runs
+// long enough to be opaque are measured: few words of a text are.
 func findInRun(s string, i int, random bool) (hit, int) {
 	if isDigit(s[i]) {
 		if end := panAt(s, i); end > 0 {
 			return hit{i, end, shapePAN}, 0
 		}
-	}
-	if start, end := schemeAt(s, i); end > 0 {
+	} else if start, end := schemeAt(s, i); end > 0 {
 		return hit{start, end, shapeSecret}, 0
 	}
-	runEnd, opaque := runAt(s, i)
-	for j := i; j < runEnd; j++ {
-		if j > i && (classes[s[j-1]]&classMark == 0 || !isAlnum(s[j])) {
-			continue
-		}
-		if end := tokenAt(s, j); end > 0 {
-			if j == i && strings.HasSuffix(s[:i], "://") {
-				j = schemeStart(s, i-len("://"), 0)
-			}
-			return hit{j, end, shapeToken}, 0
-		}
+	h, runEnd := tokenInRun(s, i)
+	if h.end > 0 || !random || runEnd-i < opaqueLength {
+		return h, runEnd
 	}
-	if word := s[i:runEnd]; !random || !opaque || isUUID(word) || isULID(word) || isDate(word) {
+	_, opaque := runAt(s, i)
+	if word := s[i:runEnd]; !opaque || isUUID(word) || isULID(word) || isDate(word) {
 		return hit{}, runEnd
 	}
 	end := runEnd
@@ -88,11 +83,33 @@ func findInRun(s string, i int, random bool) (hit, int) {
 	return hit{i, end, shapeOpaque}, 0
 }
 
+// tokenInRun looks for a token at the beginning of each word of the run that
+// begins at s[i], and gives the end of the run.
+func tokenInRun(s string, i int) (hit, int) {
+	last, end := uint8(codeMark), i
+	for ; end < len(s); end++ {
+		code := codes[s[end]]
+		if code == codeOther {
+			break
+		}
+		if last == codeMark && code != codeMark {
+			if stop := tokenAt(s, end); stop > 0 {
+				if end == i && strings.HasSuffix(s[:i], "://") {
+					end = schemeStart(s, i-len("://"), 0)
+				}
+				return hit{end, stop, shapeToken}, 0
+			}
+		}
+		last = code
+	}
+	return hit{}, end
+}
+
 // panAt gives the end of the card number that begins at s[i], written as one
 // number or in groups of four or more, and 0 if none does.
 func panAt(s string, i int) int {
-	if i > 0 && s[i-1] == '.' {
-		return 0 // behind a decimal point
+	if len(s)-i < minPAN || s[i] < '2' || s[i] > '6' || i > 0 && s[i-1] == '.' {
+		return 0 // too short, of no issuer, or behind a decimal point
 	}
 	var digits [maxInt]byte
 	n, group, end := 0, 0, i
@@ -128,8 +145,8 @@ func schemeAt(s string, i int) (start, end int) {
 	default:
 		return 0, 0
 	}
-	word := i
-	for word < len(s) && isAlpha(s[word]) {
+	word, longest := i, i+len("bearer")
+	for word < len(s) && word <= longest && isAlpha(s[word]) {
 		word++
 	}
 	if word == len(s) || s[word] != ' ' {
@@ -175,7 +192,7 @@ func valueAt(s string, i int) (start, end int) {
 func isHarmless(v string) bool {
 	const longestNumber = 9
 	v = strings.TrimRight(v, ",;.)]}")
-	if all(v, isDigit) {
+	if allOf(v, classDigit) {
 		return len(v) <= longestNumber
 	}
 	for i := range len(v) {
@@ -258,8 +275,8 @@ func pairAt(s string, i, from int) hit {
 	}
 	left, right := s[start:i], s[i+1:end]
 	switch {
-	case len(left) >= 8 && len(left) <= 10 && all(left, isDigit) && len(right) >= 30:
-	case len(left) == 8 && len(right) == 8 && all(right, isHex) && (start == 0 || !isAlnum(s[start-1])):
+	case len(left) >= 8 && len(left) <= 10 && allOf(left, classDigit) && len(right) >= 30:
+	case len(left) == 8 && len(right) == 8 && allOf(right, classHex) && (start == 0 || !isAlnum(s[start-1])):
 	default:
 		return hit{}
 	}

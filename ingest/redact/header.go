@@ -14,7 +14,7 @@ func (s *scratch) headers(in []event.Label) []event.Label {
 	if len(in) == 0 {
 		return nil
 	}
-	out := make([]event.Label, 0, min(len(in), event.MaxHeaders))
+	out := s.pairs.take(min(len(in), event.MaxHeaders))[:0]
 	for _, h := range in {
 		check, known := s.policy.Headers[lower(h.Name)]
 		value, ok := s.headerValue(check, strings.TrimSpace(h.Value))
@@ -62,7 +62,7 @@ func (s *scratch) labels(in []event.Label) []event.Label {
 	if len(in) == 0 {
 		return nil
 	}
-	out := make([]event.Label, 0, min(len(in), event.MaxLabels))
+	out := s.pairs.take(min(len(in), event.MaxLabels))[:0]
 	for _, l := range in {
 		switch {
 		case !s.isParamName(l.Name) || secrecyOf(l.Name) != open:

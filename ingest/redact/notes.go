@@ -93,5 +93,5 @@ func (n notes) lists(decoder []string) (redactions, quality []string) {
 
 func isNoteName(s string) bool {
 	const longest = 64
-	return len(s) <= longest && all(s, func(c byte) bool { return isLower(c) || isDigit(c) || c == '_' })
+	return len(s) <= longest && allOf(s, classNote)
 }

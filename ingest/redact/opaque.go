@@ -24,6 +24,68 @@ func letterPairs(rows [26]string) [32]uint32 {
 	return bits
 }
 
+// The codes of bytes: letters and digits each have one, which makes 62, so that a
+// table over pairs of codes has 4,096 entries and stays in the processor's
+// nearest memory.
+const (
+	codeUpper = 26 // of "A"; lower-case letters come first
+	codeDigit = 52 // of "0"
+	codeMark  = 62 // "-", "_" and "+"
+	codeOther = 63
+	codeCount = 64
+)
+
+// codes are the codes of every byte.
+var codes = encode()
+
+func encode() [256]uint8 {
+	var t [256]uint8
+	for c := range t {
+		switch class, b := classes[c], byte(c); {
+		case class&classLower != 0:
+			t[c] = b - 'a'
+		case class&classUpper != 0:
+			t[c] = b - 'A' + codeUpper
+		case class&classDigit != 0:
+			t[c] = b - '0' + codeDigit
+		case class&classMark != 0:
+			t[c] = codeMark
+		default:
+			t[c] = codeOther
+		}
+	}
+	return t
+}
+
+// What a pair of neighbours counts.
+const (
+	pairOdd     = 1 << iota // it is not one of words
+	pairCounted             // it says something; two digits do not
+)
+
+// pairCounts are the counts of all pairs of codes.
+var pairCounts = countPairs()
+
+func countPairs() [codeCount * codeCount]uint8 {
+	var t [codeCount * codeCount]uint8
+	for last := range codeMark {
+		for c := range codeMark {
+			lastDigit, digit := last >= codeDigit, c >= codeDigit
+			switch {
+			case lastDigit && digit:
+				continue
+			case lastDigit, digit, last < codeUpper && c >= codeUpper:
+				t[last*codeCount+c] = pairCounted | pairOdd
+			case pairs[last%codeUpper]&(1<<(c%codeUpper)) == 0:
+				t[last*codeCount+c] = pairCounted | pairOdd
+			default:
+				t[last*codeCount+c] = pairCounted
+			}
+		}
+	}
+	return t
+}
+
 const (
 	opaqueLength = 16 // letters and digits, at least
 	shortLength  = 8  // the same, where only words are expected
@@ -35,9 +97,7 @@ const (
 
 // isRunByte says whether c may stand inside an opaque string. "." and "/" end
 // one: paths and host names are not mistaken for one long string.
-func isRunByte(c byte) bool {
-	return classes[c]&(classLower|classUpper|classDigit|classMark) != 0
-}
+func isRunByte(c byte) bool { return codes[c] != codeOther }
 
 // runAt measures the run that begins at s[i]: its end, and whether it is opaque.
 func runAt(s string, i int) (end int, opaque bool) { return measure(s, i, opaqueLength) }
@@ -62,45 +122,54 @@ type tally struct {
 	odd, counted int // pairs
 }
 
-// measure counts the pairs of a run that are not those of words.
-func measure(s string, i, shortest int) (end int, random bool) {
-	var t tally
-	var last, lastClass byte
-	for end = i; end < len(s); end++ {
-		c := s[end]
-		class := classes[c] &^ classTrigger
-		if class == 0 {
-			break
+// The three counts of bytes lie in one word while a run is walked, so that a byte
+// costs one addition.
+const (
+	countBits = 21 // a run is at most event.MaxRecordBytes long, 2^20
+	oneByte   = 1
+	oneDigit  = 1 << countBits
+	oneNotHex = 1 << (2 * countBits)
+	countMask = 1<<countBits - 1
+)
+
+// byteCounts is what a byte of each code adds.
+var byteCounts = countBytes()
+
+func countBytes() (t [codeCount]uint64) {
+	for code := range codeMark {
+		switch {
+		case code >= codeDigit:
+			t[code] = oneByte + oneDigit
+		case code%codeUpper > 'f'-'a':
+			t[code] = oneByte + oneNotHex
+		default:
+			t[code] = oneByte
 		}
-		if class == classMark {
-			lastClass = 0
-			continue
-		}
-		t.length++
-		if class == classDigit {
-			t.digits++
-		} else if c|0x20 > 'f' {
-			t.notHex++
-		}
-		if lastClass != 0 {
-			t.pair(last, c, lastClass, class)
-		}
-		last, lastClass = c, class
 	}
-	return end, t.length >= shortest && t.random()
+	return t
 }
 
-// pair counts two neighbours. Two digits say nothing.
-func (t *tally) pair(last, c, lastClass, class byte) {
-	switch {
-	case lastClass == classDigit && class == classDigit:
-		return
-	case lastClass == classDigit, class == classDigit, lastClass == classLower && class == classUpper:
-		t.odd++
-	case pairs[(last|0x20-'a')&31]&(1<<((c|0x20-'a')&31)) == 0:
-		t.odd++
+// measure counts the pairs of a run that are not those of words. Every step is a
+// look into a table: what a branch would ask of random text is not predictable.
+func measure(s string, i, shortest int) (end int, random bool) {
+	var odd, counted, counts uint64
+	last := codeMark
+	for end = i; end < len(s); end++ {
+		code := int(codes[s[end]])
+		if code == codeOther {
+			break
+		}
+		pair := uint64(pairCounts[(last*codeCount+code)%len(pairCounts)])
+		odd += pair & pairOdd
+		counted += pair / pairCounted
+		counts += byteCounts[code%codeCount]
+		last = code
 	}
-	t.counted++
+	t := tally{
+		length: int(counts & countMask), digits: int(counts >> countBits & countMask), notHex: int(counts >> (2 * countBits)),
+		odd: int(odd), counted: int(counted),
+	}
+	return end, t.length >= shortest && t.random()
 }
 
 // random decides by the share of odd pairs. Of hexadecimal digits a few letters

@@ -187,7 +187,7 @@ func (w *pathWalk) partOfDate(digits, rest string) bool {
 		return false
 	}
 	next, _, _ := strings.Cut(rest, "/")
-	return isMonth(next) || len(next) == 2 && all(next, isDigit)
+	return isMonth(next) || len(next) == 2 && allOf(next, classDigit)
 }
 
 func isMonth(s string) bool {
@@ -225,7 +225,7 @@ func (w *pathWalk) templateName() (start, end int) {
 	r := append(w.s.route, '{')
 	start = len(r)
 	const longest = 48
-	if word := w.previous; len(word) <= longest && !isVersion(word) && all(word, isWordByte) {
+	if word := w.previous; len(word) <= longest && !isVersion(word) && allOf(word, classWord) {
 		r = append(appendSingular(r, word), "_id"...)
 	} else {
 		r = append(r, "id"...)
@@ -322,8 +322,7 @@ func unescape(s string) string {
 	return string(b)
 }
 
-// isURLByte allows printable ASCII but for braces.
-func isURLByte(c byte) bool { return c > ' ' && c < 0x7f && c != '{' && c != '}' }
+func isURLByte(c byte) bool { return classes[c]&classURL != 0 }
 
 // appendEscaped appends s with everything percent-encoded that could be taken
 // for a placeholder, hides itself or is no UTF-8.

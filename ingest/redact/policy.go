@@ -119,13 +119,13 @@ func (c Check) keeps(v string) bool {
 	const short, list, words = 32, 128, 8
 	switch c {
 	case CheckNumber:
-		return len(v) <= 9 && all(v, isDigit)
+		return len(v) <= 9 && allOf(v, classDigit)
 	case CheckWord:
-		return len(v) <= short && all(v, isWordByte) && isWords(v) && !shapeOf(v).hidden()
+		return len(v) <= short && allOf(v, classWord) && isWords(v) && !shapeOf(v).hidden()
 	case CheckWords:
 		return len(v) <= words*short && strings.Count(v, ",") < words && all(v, isWordsByte) && isWords(v) && !shapeOf(v).hidden()
 	case CheckList:
-		return len(v) <= list && all(v, isListByte) && !shapeOf(v).hidden()
+		return len(v) <= list && allOf(v, classList) && !shapeOf(v).hidden()
 	case CheckID:
 		return isID(v)
 	}
@@ -135,9 +135,6 @@ func (c Check) keeps(v string) bool {
 // isWordsByte allows what sort orders and field lists are made of.
 func isWordsByte(c byte) bool { return isWordByte(c) || c == ',' || c == '+' || c == ':' }
 
-// isListByte allows what Accept headers are made of.
-func isListByte(c byte) bool { return isWordByte(c) || strings.IndexByte("*/+;=, ", c) >= 0 }
-
 // isID says whether v has the form of an id that systems draw and write for
 // people to search for.
 func isID(v string) bool {
@@ -145,5 +142,5 @@ func isID(v string) bool {
 	case shapeUUID, shapeULID, shapeInt:
 		return true
 	}
-	return len(v) >= 16 && len(v) <= 32 && all(v, isHex)
+	return len(v) >= 16 && len(v) <= 32 && allOf(v, classHex)
 }

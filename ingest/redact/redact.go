@@ -40,9 +40,6 @@ func New(cfg Config) (*Redactor, error) {
 	r.pool.New = func() any {
 		s := &scratch{policy: &policy, fp: newFingerprinter(key), keyID: key.id}
 		s.agents.seed = seed
-		for _, set := range []*stringSet{&s.hosts, &s.words, &s.params, &s.lists, &s.clean} {
-			set.seed = seed
-		}
 		return s
 	}
 	return r, nil
@@ -97,5 +94,5 @@ func (s *scratch) fill(raw *event.Raw) {
 	e.Headers = s.headers(raw.Headers)
 	e.Labels = s.labels(raw.Labels)
 	e.Redactions, e.Quality = s.notes.lists(raw.Quality)
-	e.Complete()
+	e.CompleteIn(&s.made)
 }

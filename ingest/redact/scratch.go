@@ -2,6 +2,7 @@ package redact
 
 import (
 	"crypto/sha256"
+	"net/netip"
 
 	"gatehouse/ingest/event"
 )
@@ -25,8 +26,14 @@ type scratch struct {
 	words  stringSet // path segments that are words
 	params stringSet // names of parameters
 	lists  stringSet // values of Accept headers
-	clean  stringSet // names in which there is no secret
+	clean  stringSet // names and routes in which there is no secret
 	tokens tokenCache
+
+	// What events are made of. It is theirs, and never written again.
+	made   event.Arena
+	things slab[event.Object]
+	pairs  slab[event.Label]
+	hops   slab[netip.Addr]
 
 	// A token found outside the headers, used when the record has no other
 	// credential. It is secret and gone after the event.
@@ -63,13 +70,13 @@ func (s *scratch) forget() {
 // tenant of the event.
 func (s *scratch) fingerprint(class Class, value string) string {
 	s.e.FPKeyID = s.keyID
-	return string(s.fp.sum(s.e.Tenant, class, value))
+	return s.made.String(s.fp.sum(s.e.Tenant, class, value))
 }
 
 // fingerprintHashed is fingerprint for a value of which only the hash is known.
 func (s *scratch) fingerprintHashed(class Class, inner [sha256.Size]byte) string {
 	s.e.FPKeyID = s.keyID
-	return string(s.fp.sumHashed(s.e.Tenant, class, inner))
+	return s.made.String(s.fp.sumHashed(s.e.Tenant, class, inner))
 }
 
 // reference is a prefix and the first 16 digits of a value's fingerprint. It
@@ -79,7 +86,7 @@ func (s *scratch) reference(prefix string, class Class, value string) string {
 	var b [len("email:") + shortHex]byte
 	n := copy(b[:], prefix)
 	n += copy(b[n:], s.fp.sum(s.e.Tenant, class, value)[:shortHex])
-	return string(b[:n])
+	return s.made.String(b[:n])
 }
 
 // written is buf as a string: same itself where nothing was changed.
@@ -87,7 +94,7 @@ func (s *scratch) written(same string) string {
 	if string(s.buf) == same {
 		return same
 	}
-	return string(s.buf)
+	return s.made.String(s.buf)
 }
 
 // keepStray remembers a token found in a URL.

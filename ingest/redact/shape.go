@@ -57,7 +57,7 @@ func shapeOf(s string) shape {
 	if s == "" {
 		return shapeEmpty
 	}
-	if all(s, isDigit) {
+	if allOf(s, classDigit) {
 		switch {
 		case isPAN(s):
 			return shapePAN
@@ -77,27 +77,20 @@ func shapeOf(s string) shape {
 	if hit := find(s, 0); hit.end > 0 {
 		return hit.shape
 	}
-	if all(s, isWordByte) {
+	if allOf(s, classWord) {
 		return shapeWord
 	}
 	return shapeText
 }
 
-func isWordByte(c byte) bool {
-	return isAlnum(c) || c == '-' || c == '_' || c == '.' || c == '~'
-}
+func isWordByte(c byte) bool { return classes[c]&classWord != 0 }
 
 // isUUID says whether s is 8-4-4-4-12 hex digits.
 func isUUID(s string) bool {
 	if len(s) != 36 || s[8] != '-' || s[13] != '-' || s[18] != '-' || s[23] != '-' {
 		return false
 	}
-	for i := range len(s) {
-		if c := s[i]; !isHex(c) && c != '-' {
-			return false
-		}
-	}
-	return strings.Count(s, "-") == 4
+	return allOf(s[:8], classHex) && allOf(s[9:13], classHex) && allOf(s[14:18], classHex) && allOf(s[19:23], classHex) && allOf(s[24:], classHex)
 }
 
 // isULID says whether s is 26 digits of Crockford's base 32, all in one case,
@@ -124,7 +117,7 @@ func isDate(s string) bool {
 	if len(s) < date || len(s) > longest || s[4] != '-' || s[7] != '-' {
 		return false
 	}
-	if !all(s[:4], isDigit) || !all(s[5:7], isDigit) || !all(s[8:date], isDigit) {
+	if !allOf(s[:4], classDigit) || !allOf(s[5:7], classDigit) || !allOf(s[8:date], classDigit) {
 		return false
 	}
 	rest := s[date:]
@@ -133,11 +126,16 @@ func isDate(s string) bool {
 	})
 }
 
+// Digits of a payment card number.
+const (
+	minPAN = 13
+	maxPAN = 19
+)
+
 // isPAN says whether digits are a payment card number: its issuer range, its
 // length and its check digit.
 func isPAN(digits string) bool {
-	const shortest, longest = 13, 19
-	if len(digits) < shortest || len(digits) > longest || !issued(digits) {
+	if len(digits) < minPAN || len(digits) > maxPAN || !issued(digits) {
 		return false
 	}
 	sum := 0

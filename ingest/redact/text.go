@@ -113,8 +113,7 @@ func (s *scratch) requestID(v string) string {
 		return ""
 	}
 	const longest = 128
-	safe := func(c byte) bool { return isAlnum(c) || strings.IndexByte("-._~:/=+@,;|", c) >= 0 }
-	if len(v) > longest || !all(v, safe) || findKnown(v).end > 0 {
+	if len(v) > longest || !allOf(v, classID) || findKnown(v).end > 0 {
 		s.notes |= noteFieldInvalid
 		return ""
 	}
@@ -129,7 +128,7 @@ func (s *scratch) traceID(v string) string {
 	}
 	switch {
 	case v == "":
-	case len(v) != size || !all(v, isHex):
+	case len(v) != size || !allOf(v, classHex):
 		s.notes |= noteFieldInvalid
 	case strings.Trim(v, "0") != "":
 		return lower(v)
