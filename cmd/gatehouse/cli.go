@@ -24,6 +24,12 @@ type usageError struct{ error }
 
 func (e usageError) Unwrap() error { return e.error }
 
+// exitCode ends the program with a code of its own; what there is to say has been
+// printed.
+type exitCode int
+
+func (c exitCode) Error() string { return fmt.Sprintf("exit code %d", int(c)) }
+
 // cli is the command line: one field per subcommand.
 type cli struct {
 	Demo    demoCmd    `cmd:"" help:"Show the whole path on this machine: attacks in, incidents out."`
@@ -123,6 +129,10 @@ func commandOf(parser *kong.Kong, args []string) string {
 func (con *console) fail(err error) int {
 	if err == nil {
 		return exitOK
+	}
+	var code exitCode
+	if errors.As(err, &code) {
+		return int(code)
 	}
 	fmt.Fprintln(con.err, "gatehouse: "+safeLines(err.Error()))
 	var usage usageError

@@ -14,8 +14,15 @@ import (
 	"gatehouse/ingest/stream"
 )
 
-// doctorCmd checks everything a configuration points at.
+// doctorCmd asks whether everything is well; without a subcommand, whether the
+// configuration and what it points at are.
 type doctorCmd struct {
+	Check  checkCmd  `cmd:"" default:"withargs" help:"Check the configuration and everything it points at (default)."`
+	Ledger ledgerCmd `cmd:"" help:"Check that every offset of Kafka is stored, once."`
+}
+
+// checkCmd checks everything a configuration points at.
+type checkCmd struct {
 	Config string `help:"Configuration file." short:"c" type:"existingfile"`
 	JSON   bool   `help:"One JSON object per check." name:"json"`
 }
@@ -27,7 +34,8 @@ says for each problem what to do. Changes nothing. Exits 1 when a check fails.
 
 Examples:
   gatehouse doctor
-  gatehouse doctor -c gatehouse.yaml --json`
+  gatehouse doctor -c gatehouse.yaml --json
+  gatehouse doctor ledger --since 24h`
 }
 
 // check is the outcome of one of doctor's questions.
@@ -58,7 +66,7 @@ func failed(err error, next string) check {
 const doctorTimeout = 10 * time.Second
 
 // Run is the command.
-func (c *doctorCmd) Run(ctx context.Context, con *console) error {
+func (c *checkCmd) Run(ctx context.Context, con *console) error {
 	cfg, err := loadConfig(c.Config)
 	if err != nil {
 		return err
