@@ -24,6 +24,7 @@ const (
 	classURL    // stands in a path as it is: printable ASCII but for braces
 	classShown  // printable ASCII
 	classNote   // names of notes
+	classMask   // what a masked value is surrounded by
 )
 
 const (
@@ -60,6 +61,7 @@ func classify() [256]uint16 {
 		{classList, "-_.~*/+;=, ", classAlnum},
 		{classMethod, "-_", classUpper},
 		{classNote, "_", classLower | classDigit},
+		{classMask, "[]<>(){}*#.-xX", 0},
 	} {
 		for c := range t {
 			if t[c]&add.of != 0 || strings.IndexByte(add.bytes, byte(c)) >= 0 {

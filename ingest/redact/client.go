@@ -59,6 +59,11 @@ func isHost(v string) bool {
 
 // addr reads an address, with or without port, brackets and zone.
 func addr(v string) (netip.Addr, bool) {
+	if v != "" && isDigit(v[0]) { // mostly nothing is to be cut off
+		if ip, err := netip.ParseAddr(v); err == nil {
+			return ip.Unmap().WithZone(""), true
+		}
+	}
 	if v = strings.TrimSpace(v); v == "" {
 		return netip.Addr{}, false
 	}

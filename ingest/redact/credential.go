@@ -48,7 +48,11 @@ func (s *scratch) authorization(raw *event.Raw) {
 	if isMasked(value) || value == "" && isMasked(scheme) {
 		return
 	}
-	switch low := lower(scheme); {
+	low := "bearer" // the usual one costs nothing
+	if scheme != "Bearer" {
+		low = lower(scheme)
+	}
+	switch {
 	case low == "bearer" || low == "token" || low == "dpop":
 		if value != "" {
 			s.token(value, raw.TS)
@@ -76,7 +80,13 @@ func (s *scratch) authorization(raw *event.Raw) {
 // isMasked says that somebody on the way has taken the value out. What is left is
 // the same for every caller, so it must not become one token that all share.
 func isMasked(v string) bool {
-	word := strings.Trim(v, "[]<>(){}*#.-xX")
+	word := v
+	for word != "" && classes[word[0]]&classMask != 0 {
+		word = word[1:]
+	}
+	for word != "" && classes[word[len(word)-1]]&classMask != 0 {
+		word = word[:len(word)-1]
+	}
 	return v != "" && (word == "" || equalFold(word, "redacted") || equalFold(word, "masked") || equalFold(word, "filtered"))
 }
 

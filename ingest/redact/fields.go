@@ -124,8 +124,12 @@ func (s *scratch) writeObjects() {
 	}
 	s.e.Objects = s.things.take(s.found)
 	for i, o := range s.objects[:s.found] {
-		if o.name == "" && o.end <= len(s.route) {
+		switch {
+		case o.name != "":
+		case s.e.RouteSrc != event.RouteLearned:
 			o.name = s.made.String(s.route[o.start:o.end])
+		case o.end <= len(s.e.Route): // which may have been cut
+			o.name = s.e.Route[o.start:o.end]
 		}
 		s.e.Objects[i] = event.Object{Name: o.name, Ref: o.ref}
 	}
@@ -149,7 +153,7 @@ func (s *scratch) method(v string) string {
 
 func (s *scratch) scheme(v string) string {
 	switch v = lower(v); v {
-	case "http", "https", "ws", "wss", "grpc", "grpcs", "tcp", "":
+	case "", "https", "http", "ws", "wss", "grpc", "grpcs", "tcp":
 		return v
 	}
 	s.notes |= noteFieldInvalid
@@ -159,6 +163,10 @@ func (s *scratch) scheme(v string) string {
 // httpVersion is "1.0", "1.1", "2", "3" or "0.9" out of the ways to write them.
 func httpVersion(v string) string {
 	const prefix = "http/"
+	switch v {
+	case "", "1.1", "2":
+		return v // as decoders give it
+	}
 	if v = lower(v); strings.HasPrefix(v, prefix) {
 		v = v[len(prefix):]
 	}

@@ -47,13 +47,13 @@ func (s *scratch) headerValue(check Check, v string) (string, bool) {
 	if check != CheckList {
 		return v, check.keeps(v)
 	}
-	if v != "" && s.lists.has(v) {
+	if v != "" && s.accept.has(v) {
 		return v, true
 	}
 	if !check.keeps(v) {
 		return "", false
 	}
-	s.lists.add(v)
+	s.accept.add(v)
 	return v, true
 }
 
@@ -64,8 +64,9 @@ func (s *scratch) labels(in []event.Label) []event.Label {
 	}
 	out := s.pairs.take(min(len(in), event.MaxLabels))[:0]
 	for _, l := range in {
+		p, ok := s.paramOf(l.Name)
 		switch {
-		case !s.isParamName(l.Name) || secrecyOf(l.Name) != open:
+		case !ok || p.secrecy != open:
 			s.notes |= noteLabelDropped
 		case len(out) == event.MaxLabels:
 			s.notes |= noteListCut

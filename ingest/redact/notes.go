@@ -3,6 +3,7 @@ package redact
 import (
 	"math/bits"
 	"slices"
+	"strings"
 )
 
 // notes is the set of what happened to one event: which redactors fired, what
@@ -67,6 +68,34 @@ func (n notes) appendNames(dst []string) []string {
 		n &= n - 1
 	}
 	return dst
+}
+
+// listCache remembers the lists of the sets that occurred last. There are few:
+// what happens to one event happens to most. Events share the lists.
+type listCache struct {
+	entries [64]struct {
+		known               bool
+		notes               notes
+		decoder             string
+		redactions, quality []string
+	}
+}
+
+// lists is [notes.lists], mostly remembered.
+func (c *listCache) lists(n notes, decoder []string) (redactions, quality []string) {
+	said := ""
+	if len(decoder) > 0 {
+		said = decoder[0]
+	}
+	if len(decoder) > 1 || said != "" && !isNoteName(said) {
+		return n.lists(decoder)
+	}
+	e := &c.entries[(n*0x9e3779b97f4a7c15)>>58]
+	if !e.known || e.notes != n || e.decoder != said {
+		e.known, e.notes, e.decoder = true, n, strings.Clone(said)
+		e.redactions, e.quality = n.lists([]string{e.decoder})
+	}
+	return e.redactions, e.quality
 }
 
 // lists writes n as Redactions and Quality; quality also holds what the decoder

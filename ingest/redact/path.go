@@ -73,7 +73,12 @@ func (w *pathWalk) segment(raw, rest string) {
 	if raw == "" {
 		return
 	}
-	if !w.secret && s.words.has(raw) {
+	switch {
+	case w.secret:
+	case len(raw) < minPAN && allOf(raw, classDigit):
+		w.identity(shapeInt, raw, raw, "", rest)
+		return
+	case s.words.has(raw):
 		w.word(raw, raw)
 		return
 	}

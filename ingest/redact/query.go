@@ -36,7 +36,8 @@ func (s *scratch) query(raw string) {
 // param writes one parameter.
 func (s *scratch) param(param string) {
 	name, raw, assigned := strings.Cut(param, "=")
-	if !s.isParamName(name) || tokenAt(param, 0) > len(name) {
+	p, ok := s.paramOf(name)
+	if !ok || tokenAt(param, 0) > len(name) {
 		s.notes |= noteParamDropped
 		s.strayIn(param)
 		s.strayIn(name)
@@ -54,13 +55,12 @@ func (s *scratch) param(param string) {
 	if raw == "" {
 		return
 	}
-	secrecy := secrecyOf(name)
-	if check, ok := s.policy.Params[lower(name)]; ok && secrecy == open && check.keeps(raw) {
+	if p.secrecy == open && p.check.keeps(raw) {
 		s.buf = append(s.buf, raw...)
 		return
 	}
 	s.notes |= noteQueryValue
-	s.buf = append(s.buf, s.value(name, raw, secrecy)...)
+	s.buf = append(s.buf, s.value(name, raw, p.secrecy)...)
 }
 
 // value gives the placeholder of a value, and notes what it tells: a credential
@@ -137,14 +137,23 @@ func (s *scratch) strayIn(raw string) {
 	}
 }
 
-func (s *scratch) isParamName(name string) bool {
-	if name == "" || !s.params.has(name) {
-		if !isParamName(name) {
-			return false
-		}
-		s.params.add(name)
+// param is what the name of a parameter tells.
+type param struct {
+	secrecy secrecy
+	check   Check // "" where the policy does not name it
+}
+
+// paramOf is what a name tells, and whether it is one.
+func (s *scratch) paramOf(name string) (param, bool) {
+	if p, ok := s.params.get(name); ok && name != "" {
+		return p, true
 	}
-	return true
+	if !isParamName(name) {
+		return param{}, false
+	}
+	p := param{secrecyOf(name), s.policy.Params[lower(name)]}
+	s.params.put(name, p)
+	return p, true
 }
 
 // isParamName says whether a name is an identifier and none that looks random:

@@ -93,6 +93,6 @@ func (s *scratch) fill(raw *event.Raw) {
 
 	e.Headers = s.headers(raw.Headers)
 	e.Labels = s.labels(raw.Labels)
-	e.Redactions, e.Quality = s.notes.lists(raw.Quality)
+	e.Redactions, e.Quality = s.lists.lists(s.notes, raw.Quality)
 	e.CompleteIn(&s.made)
 }

@@ -24,10 +24,11 @@ type scratch struct {
 	agents agentCache
 	hosts  stringSet // well-formed host names
 	words  stringSet // path segments that are words
-	params stringSet // names of parameters
-	lists  stringSet // values of Accept headers
+	accept stringSet // values of Accept headers
 	clean  stringSet // names and routes in which there is no secret
+	params memo[param]
 	tokens tokenCache
+	lists  listCache
 
 	// What events are made of. It is theirs, and never written again.
 	made   event.Arena
