@@ -69,7 +69,15 @@ func (s *shared[T]) stop() error {
 
 var (
 	broker = &shared[*real.Broker]{start: func(dir string) (*real.Broker, error) {
-		return real.Start(context.Background(), real.Options{Dir: dir, Secure: &real.Secure{User: user, Password: password}})
+		return real.Start(context.Background(), real.Options{
+			Dir: dir, Secure: &real.Secure{User: user, Password: password},
+			// Everybody may do everything, except with what a test makes rules for.
+			Properties: map[string]string{
+				"authorizer.class.name":          "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+				"super.users":                    "User:ANONYMOUS",
+				"allow.everyone.if.no.acl.found": "true",
+			},
+		})
 	}}
 	threeNodes = &shared[*real.Cluster]{start: func(dir string) (*real.Cluster, error) {
 		return real.StartCluster(context.Background(), real.ClusterOptions{Dir: dir})
@@ -170,6 +178,30 @@ func (k *cluster) withTopic(partitions int) *cluster {
 	return k
 }
 
+// configure sets one setting of the topic and waits until the broker says it.
+func (k *cluster) configure(name, value string) {
+	k.t.Helper()
+	topic := kafka.ResourceTypeTopic
+	res, err := k.admin.link.client.IncrementalAlterConfigs(k.t.Context(), &kafka.IncrementalAlterConfigsRequest{
+		Resources: []kafka.IncrementalAlterConfigsRequestResource{{
+			ResourceType: topic, ResourceName: k.topic,
+			Configs: []kafka.IncrementalAlterConfigsRequestConfig{{Name: name, Value: value, ConfigOperation: kafka.ConfigOperationSet}},
+		}},
+	})
+	if err == nil && len(res.Resources) == 1 {
+		err = res.Resources[0].Error
+	}
+	if err != nil {
+		k.t.Fatal(err)
+	}
+	until(k.t, "the setting", func() bool {
+		res, err := k.admin.link.client.DescribeConfigs(k.t.Context(), &kafka.DescribeConfigsRequest{
+			Resources: []kafka.DescribeConfigRequestResource{{ResourceType: topic, ResourceName: k.topic, ConfigNames: []string{name}}},
+		})
+		return err == nil && len(res.Resources) == 1 && len(res.Resources[0].ConfigEntries) == 1 && res.Resources[0].ConfigEntries[0].ConfigValue == value
+	})
+}
+
 // write appends count numbered records to a partition, from number first on.
 func (k *cluster) write(partition int32, first, count int) {
 	k.t.Helper()
@@ -242,6 +274,11 @@ func (k *cluster) consume(cfg Config, handler func(context.Context, *Partition) 
 	if err != nil {
 		k.t.Fatal(err)
 	}
+	return k.run(c, handler)
+}
+
+// run runs a consumer until stop.
+func (k *cluster) run(c *Consumer, handler func(context.Context, *Partition) error) *running {
 	ctx, cancel := context.WithCancel(k.t.Context())
 	r := &running{k.t, cancel, make(chan error, 1)}
 	go func() { r.done <- c.Run(ctx, handler) }()

@@ -54,8 +54,9 @@ type Config struct {
 	// SessionTimeout is the silence after which the group gives this member's
 	// partitions to others. Default DefaultSessionTimeout.
 	SessionTimeout time.Duration
-	// DrainTimeout bounds how long handlers may take to return after their
-	// context ended. Default DefaultDrainTimeout.
+	// DrainTimeout bounds how long handlers may go on with what they have after
+	// their context ended, on a rebalance or a shutdown. They have a tenth more to
+	// return. Default DefaultDrainTimeout.
 	DrainTimeout time.Duration
 	// FetchMaxBytes is the size, as stored, that one fetch of one partition asks
 	// for; a single larger batch still comes whole. Default DefaultFetchMaxBytes.

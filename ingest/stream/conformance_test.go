@@ -1,7 +1,6 @@
 package stream
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -13,7 +12,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/segmentio/kafka-go"
-	"github.com/segmentio/kafka-go/protocol"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
@@ -255,63 +253,6 @@ func TestReportsGaps(t *testing.T) {
 			_, _, err = p.Next(ctx)
 			if d := cmp.Diff(&BeyondEndError{Topic: k.topic, Position: 11, End: 10}, err); d != "" {
 				return fmt.Errorf("error differs (-want +got):\n%s", d)
-			}
-			return nil
-		})
-	})
-}
-
-// A batch that unpacks to more than the limit is refused with the offsets it
-// covers, and what is behind it stays readable.
-func TestRefusesBombs(t *testing.T) {
-	onEach(t, func(t *testing.T, k *cluster) {
-		k.withTopic(1)
-		k.write(0, 0, 2)
-		zeros := bytes.Repeat([]byte{0}, DefaultMaxDecompressed/2)
-		for _, codec := range []kafka.Compression{kafka.Gzip, kafka.Snappy, kafka.Lz4, kafka.Zstd} {
-			if codec == kafka.Snappy {
-				continue // packs zeros to 5 %, over what a broker takes
-			}
-			until(t, "a leader", func() bool { // a broker busy with a bomb loses its lease at times
-				var bomb []protocol.Record
-				for range 3 {
-					bomb = append(bomb, protocol.Record{Value: protocol.NewBytes(zeros)})
-				}
-				res, err := k.admin.link.client.Produce(t.Context(), &kafka.ProduceRequest{
-					Topic: k.topic, RequiredAcks: kafka.RequireAll, Compression: codec, Records: protocol.NewRecordReader(bomb...),
-				})
-				if err == nil {
-					err = res.Error
-				}
-				if err != nil && !unsent(err) && !errors.Is(err, protocol.ErrNoLeader) {
-					t.Fatal(codec, err)
-				}
-				return err == nil
-			})
-		}
-		k.write(0, 2, 1)
-		k.onPartition(func(ctx context.Context, p *Partition) error {
-			var got []string
-			for {
-				records, next, err := p.Next(ctx)
-				var be *BatchError
-				switch {
-				case errors.As(err, &be):
-					got = append(got, fmt.Sprintf("%s %d-%d", be.Reason, be.From, be.To))
-					p.Seek(be.To)
-				case err != nil:
-					return err
-				}
-				for _, r := range records {
-					got = append(got, string(r.Value))
-				}
-				if next == 12 {
-					break
-				}
-			}
-			want := []string{"record 0", "record 1", "too_large 2-5", "too_large 5-8", "too_large 8-11", "record 2"}
-			if d := cmp.Diff(want, got); d != "" {
-				return fmt.Errorf("reads differ (-want +got):\n%s", d)
 			}
 			return nil
 		})

@@ -58,12 +58,15 @@ func NewConsumer(cfg Config) (*Consumer, error) {
 // Run joins the group and calls handler once for every partition that this
 // member owns, each in a goroutine of its own, and again after every rebalance.
 //
-// The handler's context ends when the ownership of its partition does; it must
-// then return within Config.DrainTimeout. Returning nil earlier leaves the
-// partition unread until the next rebalance. An error that a handler returns
-// while its context lives ends Run.
+// The handler's context ends when its partition is to be given up: because the
+// group rebalances, because ownership is lost, or because ctx was cancelled. Then
+// the handler reads nothing more; it may finish and commit what it has, under
+// Partition.Owned, and must return within Config.DrainTimeout. Returning nil
+// earlier leaves the partition unread until the next rebalance. An error that a
+// handler returns while its context lives ends Run.
 //
-// Run returns nil after ctx was cancelled and every handler has returned. It
+// Run returns nil after ctx was cancelled and every handler has returned; until
+// then the membership is kept alive. It
 // returns an error at once when the brokers cannot be reached at the start, a
 // topic is missing, or the brokers refuse this user or this group; later losses
 // of the brokers are waited out. A Consumer runs once.
@@ -82,9 +85,10 @@ func (c *Consumer) Run(ctx context.Context, handler func(ctx context.Context, p 
 	return c.orDone(ctx, err)
 }
 
-// Leave takes a static member out of the group for good, when it is not to come
-// back: its partitions then go to others without waiting for the session to end.
-// Call it after Run.
+// Leave takes the static member Config.InstanceID out of the group for good, when
+// it is not to come back: its partitions then go to others without waiting for the
+// session to end. Call it after Run, or without Run in another process for a member
+// that has stopped. A process that still runs would only join again.
 func (c *Consumer) Leave(ctx context.Context) error {
 	defer c.close()
 	return c.member.leave(ctx)
@@ -99,14 +103,17 @@ func (c *Consumer) orDone(ctx context.Context, err error) error {
 	return err
 }
 
-// check asks once whether the brokers answer and the topics exist, so that a
-// mistake in the configuration is an error and not a retry.
+// check asks once whether the brokers answer, the topics exist and keep their
+// records, so that a mistake in the configuration is an error and not a retry.
 func (c *Consumer) check(ctx context.Context) error {
 	t, err := c.link.topology(ctx, c.link.cfg.Topics)
 	if err != nil {
 		return err
 	}
-	return t.check(c.link.cfg.Topics, c.link.cfg.Brokers[0])
+	if err := t.check(c.link.cfg.Topics, c.link.cfg.Brokers[0]); err != nil {
+		return err
+	}
+	return c.link.refuseCompacted(ctx, c.link.cfg.Topics)
 }
 
 // loop runs one generation after the other.
@@ -191,10 +198,11 @@ func (c *Consumer) begin(ctx context.Context) (*generation, error) {
 		return nil, err
 	}
 	g.ctx, g.end = context.WithCancelCause(ctx)
+	g.owned, g.disown = context.WithCancelCause(context.WithoutCancel(ctx))
 	for _, s := range stored {
 		p, err := c.partition(ctx, g, s)
 		if err != nil {
-			g.end(err)
+			g.fence(err)
 			return nil, err
 		}
 		g.parts = append(g.parts, p)

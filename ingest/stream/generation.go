@@ -17,6 +17,10 @@ const heartbeatsPerSession = 6
 // the generation started with.
 const topicCheck = 10 * time.Second
 
+// drainNotice is the part of the drain time that handlers have, behind it, to
+// return.
+const drainNotice = 10
+
 // Reasons for which a generation ends and the group is joined anew.
 var (
 	errRebalanced  = errors.New("the group rebalances")
@@ -36,8 +40,10 @@ func (e fatalError) Unwrap() error { return e.err }
 type generation struct {
 	assignment
 	consumer *Consumer
-	ctx      context.Context // ends with ownership
+	ctx      context.Context // the handlers': when it ends they take nothing more in
 	end      context.CancelCauseFunc
+	owned    context.Context // ends with ownership: after the drain, or at once when fenced
+	disown   context.CancelCauseFunc
 	parts    []*Partition
 	shape    topology // of the topics when the generation started
 
@@ -51,6 +57,7 @@ func (g *generation) fence(cause error) {
 	g.fenced = true
 	g.mu.Unlock()
 	g.end(cause)
+	g.disown(cause)
 }
 
 // owns says whether a commit may still be sent. During a drain it may: the
@@ -97,11 +104,15 @@ func (g *generation) handle(p *Partition, handler func(context.Context, *Partiti
 	return nil
 }
 
-// await waits for the end of the generation, then for its handlers, but not
-// longer than the drain time.
+// await waits for the end of the generation, then for its handlers: the drain time,
+// in which they may finish what they have, and a little longer, in which they
+// notice that it is over.
 func (g *generation) await(results <-chan error) error {
 	<-g.ctx.Done()
-	drain := time.NewTimer(g.consumer.link.cfg.DrainTimeout)
+	timeout := g.consumer.link.cfg.DrainTimeout
+	over := time.AfterFunc(timeout, func() { g.disown(errDrainFailed) })
+	defer over.Stop()
+	drain := time.NewTimer(timeout + timeout/drainNotice)
 	defer drain.Stop()
 	for range g.parts {
 		select {
@@ -109,7 +120,7 @@ func (g *generation) await(results <-chan error) error {
 		case <-drain.C:
 			return fatalError{fmt.Errorf("leave generation %d: %w within %v of the end of their context; "+
 				"end this process, so that two handlers never work on one partition",
-				g.generation, errDrainFailed, g.consumer.link.cfg.DrainTimeout)}
+				g.generation, errDrainFailed, timeout)}
 		}
 	}
 	return nil

@@ -25,6 +25,8 @@ type member struct {
 	id    string        // given by the coordinator, kept over rebalances
 	joins uint32
 	last  assignment // what it claims when it joins again
+	// protocols are offered in this order.
+	protocols []string
 
 	beatTransport *kafka.Transport
 }
@@ -41,7 +43,8 @@ type assignment struct {
 
 func newMember(l *link) *member {
 	t := l.newTransport([]string{}) // heartbeats need to know of no topic
-	return &member{link: l, beats: &kafka.Client{Transport: t}, beatTransport: t, last: assignment{generation: -1}}
+	return &member{link: l, beats: &kafka.Client{Transport: t}, beatTransport: t,
+		last: assignment{generation: -1}, protocols: []string{protocolSticky, protocolRoundRobin}}
 }
 
 func (m *member) rebalanceTimeout() time.Duration { return m.link.cfg.DrainTimeout + rejoinGrace }
@@ -94,9 +97,7 @@ func (m *member) joinGroup(ctx context.Context) (*kafka.JoinGroupResponse, error
 	cfg := m.link.cfg
 	ctx, cancel := context.WithTimeout(ctx, m.rebalanceTimeout()+cfg.SessionTimeout+requestTimeout)
 	defer cancel()
-	offer := kafka.GroupProtocolSubscription{
-		Topics: cfg.Topics, UserData: writeMemo(m.joins, int32(m.last.generation)), OwnedPartitions: m.last.partitions,
-	}
+	protocols := m.offer()
 	for {
 		res, err := m.link.client.JoinGroup(ctx, &kafka.JoinGroupRequest{
 			GroupID:          cfg.Group,
@@ -105,7 +106,7 @@ func (m *member) joinGroup(ctx context.Context) (*kafka.JoinGroupResponse, error
 			MemberID:         m.id,
 			GroupInstanceID:  cfg.InstanceID,
 			ProtocolType:     protocolType,
-			Protocols:        []kafka.GroupProtocol{{Name: protocolSticky, Metadata: offer}, {Name: protocolRoundRobin, Metadata: offer}},
+			Protocols:        protocols,
 		})
 		if err == nil {
 			err = res.Error
@@ -123,6 +124,16 @@ func (m *member) joinGroup(ctx context.Context) (*kafka.JoinGroupResponse, error
 			return nil, fmt.Errorf("join group %s: %w", cfg.Group, groupAdvice(err))
 		}
 	}
+}
+
+// offer is what this member says of itself, under each protocol.
+func (m *member) offer() (out []kafka.GroupProtocol) {
+	for _, name := range m.protocols {
+		out = append(out, kafka.GroupProtocol{Name: name, Metadata: kafka.GroupProtocolSubscription{
+			Topics: m.link.cfg.Topics, UserData: writeMemo(m.joins, int32(m.last.generation)), OwnedPartitions: m.last.partitions,
+		}})
+	}
+	return out
 }
 
 // plan assigns the partitions of all subscribed topics; the leader's work.
@@ -217,26 +228,42 @@ func swappedCode(throttle time.Duration) kafka.Error {
 }
 
 // leave gives up the membership at once, so that nobody waits for the session to
-// end.
+// end. It looks for the coordinator as long as a request may take.
 func (m *member) leave(ctx context.Context) error {
 	if m.id == "" && m.link.cfg.InstanceID == "" {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
+	var retry backoff
+	for {
+		err := m.leaveOnce(ctx)
+		if err == nil {
+			m.id = ""
+			return nil
+		}
+		if !passing(err) || retry.pause(ctx) != nil {
+			return fmt.Errorf("leave group %s: %w", m.link.cfg.Group, groupAdvice(err))
+		}
+	}
+}
+
+func (m *member) leaveOnce(ctx context.Context) error {
 	res, err := m.link.client.LeaveGroup(ctx, &kafka.LeaveGroupRequest{
 		GroupID: m.link.cfg.Group,
 		Members: []kafka.LeaveGroupRequestMember{{ID: m.id, GroupInstanceID: m.link.cfg.InstanceID}},
 	})
 	if err != nil {
-		return fmt.Errorf("leave group: %w", err)
+		return err
+	}
+	if code := swappedCode(res.Throttle); code != 0 { // as in a heartbeat's answer
+		return code
 	}
 	for _, gone := range res.Members {
 		if gone.Error != nil && !errors.Is(gone.Error, codeUnknownMember) {
-			return fmt.Errorf("leave group: %w", gone.Error)
+			return gone.Error
 		}
 	}
-	m.id = ""
 	return nil
 }
 

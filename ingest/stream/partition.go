@@ -112,6 +112,13 @@ func (p *Partition) Range(first, last int64) event.Range {
 // reading starts at the first offset.
 func (p *Partition) Position() (offset int64, metadata string) { return p.stored, p.metadata }
 
+// Owned is the context for what must still be finished when the handler's own
+// context has ended: storing the batch at hand and committing it. It ends when
+// nothing may be stored any more: at once when another process may own the
+// partition, else Config.DrainTimeout after the end of the handler's context, or
+// when all handlers have returned.
+func (p *Partition) Owned() context.Context { return p.generation.owned }
+
 // Offset is a place in a partition. (The name also tells go vet that Seek is not
 // io.Seeker's.)
 type Offset = int64
@@ -224,6 +231,10 @@ func (p *Partition) outOfRange(ctx context.Context, position int64) error {
 // somebody else, and with ErrUnknownOutcome when nobody can say whether the commit
 // was stored; after either nothing may be stored for this partition any more,
 // and the handler's context has ended.
+//
+// A commit is not begun when ctx has ended; use Owned to commit while draining.
+// One that is on its way is waited for even so, because nobody would know whether
+// it was stored, and that would cost the whole generation.
 func (p *Partition) Commit(ctx context.Context, next int64, metadata string) error {
 	tagged, err := tagMetadata(p.topicID, metadata)
 	if err != nil {
@@ -236,6 +247,9 @@ func (p *Partition) Commit(ctx context.Context, next int64, metadata string) err
 		// this check is ours to make.
 		if !p.generation.owns() {
 			return fmt.Errorf("commit %s/%d: %w", p.topic, p.partition, ErrNotOwned)
+		}
+		if ctx.Err() != nil {
+			return fmt.Errorf("commit %s/%d: %w", p.topic, p.partition, ctx.Err())
 		}
 		err := p.commit(ctx, next, tagged)
 		if err == nil {
@@ -253,7 +267,7 @@ func (p *Partition) Commit(ctx context.Context, next int64, metadata string) err
 }
 
 func (p *Partition) commit(ctx context.Context, next int64, metadata string) error {
-	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), requestTimeout)
 	defer cancel()
 	cfg := p.consumer.link.cfg
 	res, err := p.consumer.link.client.OffsetCommit(ctx, &kafka.OffsetCommitRequest{

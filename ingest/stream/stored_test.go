@@ -98,6 +98,7 @@ func TestPassesCompactedBatches(t *testing.T) {
 		got, err := reader.fetch(t.Context(), 0)
 		return err == nil && len(got.records) == 1
 	})
+	k.configure("cleanup.policy", "delete") // or it would be refused; what is gone stays gone
 	k.onPartition(func(ctx context.Context, p *Partition) error {
 		p.Seek(1)
 		records, next, err := p.Next(ctx)

@@ -202,7 +202,7 @@ func TestJudgesCommits(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			ctx, cancel := context.WithCancelCause(t.Context())
-			p := &Partition{generation: &generation{ctx: ctx, end: cancel}}
+			p := &Partition{generation: &generation{ctx: ctx, end: cancel, disown: cancel}}
 			got := p.judgeCommit(fmt.Errorf("commit: %w", c.err))
 			if !errors.Is(got, c.want) || (got == nil) != (c.want == nil) {
 				t.Errorf("got %v: want %v", got, c.want)
