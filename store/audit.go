@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"time"
@@ -97,6 +98,9 @@ sum(events), sum(dead_letters), sum(offsets), sum(gap_offsets), sum(missing), su
 FROM audit.v_ledger(since = fromUnixTimestamp64Milli(toInt64(?)), until = fromUnixTimestamp64Milli(toInt64(?))) WHERE ? IN ('', kafka_topic)
 GROUP BY kafka_topic, kafka_topic_id, kafka_partition ORDER BY kafka_topic, kafka_topic_id, kafka_partition`,
 		max(scope.Since.UnixMilli(), 0), scope.Until.UnixMilli(), scope.Topic)
+	if errorCode(err) == codeUnknownFunction {
+		return nil, errors.New("audit ledger: the database has no audit.v_ledger yet: run `gatehouse migrate`")
+	}
 	if err != nil {
 		return nil, fmt.Errorf("audit ledger: %w", describe(ctx, err))
 	}
@@ -116,6 +120,10 @@ GROUP BY kafka_topic, kafka_topic_id, kafka_partition ORDER BY kafka_topic, kafk
 	}
 	return out, nil
 }
+
+// codeUnknownFunction is what ClickHouse says of a view with parameters that is
+// not there.
+const codeUnknownFunction = 46
 
 // auditTail stretches, or cuts, what is looked at to what was acknowledged.
 // Offsets behind that may still be on their way.

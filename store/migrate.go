@@ -169,45 +169,6 @@ func (db *DB) exec(ctx context.Context, sql string, args ...any) error {
 	return nil
 }
 
-// Check says whether the schema in the database is the one of this binary and
-// whether the settings that exactly-once rests on are in force. Each problem
-// names what to do.
-func (db *DB) Check(ctx context.Context) error {
-	all, err := db.Migrations(ctx)
-	if err != nil {
-		return err
-	}
-	for _, m := range all {
-		if !m.Applied {
-			return fmt.Errorf("migration %s is not applied: run `gatehouse migrate`", m.Name)
-		}
-	}
-	return db.checkWindows(ctx)
-}
-
-// checkWindows refuses tables that would not recognise a repeated block.
-func (db *DB) checkWindows(ctx context.Context) error {
-	rows, err := db.conn.Query(ctx, `SELECT name, engine, engine_full FROM system.tables
-WHERE database = 'audit' AND name IN ('events', 'dead_letters')`)
-	if err != nil {
-		return fmt.Errorf("read table settings: %w", describe(ctx, err))
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var name, engine, full string
-		if err := rows.Scan(&name, &engine, &full); err != nil {
-			return fmt.Errorf("read table settings: %w", err)
-		}
-		if engine == "MergeTree" && !strings.Contains(full, "non_replicated_deduplication_window = 100000") {
-			return fmt.Errorf("table audit.%s: setting non_replicated_deduplication_window: want 100000 as in store/schema: without it a repeated block is stored twice", name)
-		}
-	}
-	if err := rows.Err(); err != nil {
-		return fmt.Errorf("read table settings: %w", err)
-	}
-	return nil
-}
-
 // Pending lists what Migrate would apply, and changes nothing: on a database
 // without any schema that is every file.
 func (db *DB) Pending(ctx context.Context) ([]Migration, error) {
