@@ -10,8 +10,12 @@ import (
 )
 
 // heartbeatsPerSession is how many heartbeats fit into a session: enough that a
-// lost one costs nothing.
-const heartbeatsPerSession = 6
+// lost one costs nothing. There are more in a long session, because a member
+// learns from them that the group waits for it.
+const (
+	heartbeatsPerSession = 6
+	longestHeartbeat     = 2 * time.Second
+)
 
 // topicCheck is how often topic ids and partition counts are compared with what
 // the generation started with.
@@ -129,7 +133,7 @@ func (g *generation) await(results <-chan error) error {
 // beat sends heartbeats until ctx ends or the membership does.
 func (g *generation) beat(ctx context.Context) {
 	session := g.consumer.link.cfg.SessionTimeout
-	tick := time.NewTicker(session / heartbeatsPerSession)
+	tick := time.NewTicker(min(session/heartbeatsPerSession, longestHeartbeat))
 	defer tick.Stop()
 	last := time.Now()
 	for {

@@ -222,7 +222,7 @@ func TestFinishesOnShutdown(t *testing.T) {
 func TestOwnedEndsWithDrain(t *testing.T) {
 	onEach(t, func(t *testing.T, k *cluster) {
 		k.withTopic(1)
-		k.cfg.DrainTimeout = 5 * time.Second
+		k.cfg.DrainTimeout = time.Second
 		ready := make(chan bool, 1)
 		r := k.consume(k.cfg, func(ctx context.Context, p *Partition) error {
 			ready <- true
