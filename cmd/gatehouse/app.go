@@ -38,6 +38,9 @@ type app struct {
 	db           *store.DB
 	ops          *operations
 	rules        rules.Set
+	missing      string // what to do about acknowledged records that are not stored, see guard
+	guard        *guard
+	standing     *standingAudit
 	ingester     *ingest.Ingester
 	consumer     *stream.Consumer
 	feed         *feed
@@ -345,6 +348,10 @@ func (a *app) startIngest(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	a.guard = newGuard(a, gaps)
+	if a.standing, err = newStandingAudit(a); err != nil {
+		return err
+	}
 	conf := a.cfg.Kafka.stream()
 	conf.Log, conf.Metrics = a.log.With("component", "stream"), a.registry
 	a.consumer, err = stream.NewConsumer(conf)
@@ -387,16 +394,18 @@ func (a *app) run(ctx context.Context) error {
 	}
 	if a.consumer != nil {
 		group.Go(func() error {
-			return a.consumer.Run(ctx, func(ctx context.Context, p *stream.Partition) error { return a.ingester.Run(ctx, p) })
+			return a.consumer.Run(ctx, a.ingest)
 		})
+		group.Go(func() error { return a.standing.run(ctx) })
 	}
 	return group.Wait()
 }
 
 // runCmd runs the pipeline.
 type runCmd struct {
-	Config string `help:"Configuration file." short:"c" type:"existingfile"`
-	Role   string `help:"Which loops to run: all, ingest, detect or alert." enum:"all,ingest,detect,alert" default:"all"`
+	Config  string `help:"Configuration file." short:"c" type:"existingfile"`
+	Role    string `help:"Which loops to run: all, ingest, detect or alert." enum:"all,ingest,detect,alert" default:"all"`
+	Missing string `help:"What to do when the group has acknowledged records that ClickHouse does not have: refuse, reread (store again what Kafka has) or accept (record them as lost)." enum:"refuse,reread,accept" default:"refuse"`
 }
 
 // Help is printed below the flags.
@@ -417,7 +426,7 @@ func (c *runCmd) Run(ctx context.Context, con *console) error {
 	if err != nil {
 		return err
 	}
-	a := &app{cfg: cfg, role: c.Role, con: con, log: cfg.Log.logger(con.err), printTo: con.out}
+	a := &app{cfg: cfg, role: c.Role, missing: c.Missing, con: con, log: cfg.Log.logger(con.err), printTo: con.out}
 	if err := a.start(ctx); err != nil {
 		return errors.Join(err, a.close())
 	}

@@ -18,8 +18,8 @@ type audit struct {
 	db    *store.DB
 	conf  stream.Config
 	admin *stream.Admin
-	// noRecord are offsets of which Kafka has said that they hold no record: it is
-	// asked once.
+	// noRecord are the missing offsets of the audit before of which Kafka has said
+	// that they hold no record: it is asked once.
 	noRecord map[ledgerKey][]store.Offsets
 }
 
@@ -142,23 +142,27 @@ func (a *audit) explain(ctx context.Context, r *ledgerReport) error {
 			return fmt.Errorf("ask Kafka about missing offsets of %s: %w", topic, err)
 		}
 	}
+	known := map[ledgerKey][]store.Offsets{}
 	for i := range r.Partitions {
-		a.settle(&r.Partitions[i], seen)
+		p := &r.Partitions[i]
+		p.settle(a.noRecord[p.key()], seen[p.key()])
+		known[p.key()] = p.NoRecordAt
 	}
+	a.noRecord = known
 	return nil
 }
 
-// settle sorts the missing offsets of a partition by what Kafka has there.
-func (a *audit) settle(p *partitionReport, seen map[ledgerKey]holdings) {
-	key := p.key()
-	held := seen[key]
+// settle sorts the missing offsets of a partition by what Kafka has there: known
+// are those of which it has said before that they hold no record.
+func (p *partitionReport) settle(known []store.Offsets, held holdings) {
+	empty := known
 	if held.looked {
-		empty := store.WithoutOffsets(store.WithoutOffsets(p.MissingAt, held.records), held.gone)
-		a.noRecord[key] = store.JoinOffsets(append(a.noRecord[key], empty...))
+		empty = store.WithoutOffsets(store.WithoutOffsets(p.MissingAt, held.records), store.JoinOffsets(held.gone))
 	}
+	unexplained := store.WithoutOffsets(p.MissingAt, empty)
 	p.LostAt = held.records
-	p.GoneAt = store.WithoutOffsets(store.WithoutOffsets(p.MissingAt, a.noRecord[key]), held.records)
-	p.NoRecordAt = store.WithoutOffsets(store.WithoutOffsets(p.MissingAt, p.GoneAt), p.LostAt)
+	p.GoneAt = store.WithoutOffsets(unexplained, held.records)
+	p.NoRecordAt = store.WithoutOffsets(p.MissingAt, unexplained)
 	p.NoRecord = store.CountOffsets(p.NoRecordAt)
 }
 

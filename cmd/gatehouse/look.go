@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"math"
 	"sync"
 	"time"
 
@@ -90,35 +91,58 @@ type offsetReader interface {
 
 // read looks at one span.
 func (h *holdings) read(ctx context.Context, p offsetReader, span store.Offsets) error {
+	return walk(ctx, p, span, func(at store.Offsets, there bool) bool {
+		if there {
+			h.records = store.JoinOffsets(append(h.records, at))
+		} else {
+			h.gone = append(h.gone, at)
+		}
+		return true
+	})
+}
+
+// walk visits the offsets of a span that hold a record, and those that Kafka no
+// longer has (there is false then), until visit returns false.
+func walk(ctx context.Context, p offsetReader, span store.Offsets, visit func(at store.Offsets, there bool) bool) error {
 	p.Seek(span.First)
 	for next := span.First; next <= span.Last; {
 		records, to, err := p.Next(ctx)
-		var (
-			gap    *stream.GapError
-			batch  *stream.BatchError
-			beyond *stream.BeyondEndError
-		)
-		switch {
-		case errors.As(err, &gap):
-			to = gap.To
-			h.gone = append(h.gone, store.Offsets{First: next, Last: min(to-1, span.Last)})
-			p.Seek(to)
-		case errors.As(err, &batch):
-			to = batch.To
-			h.records = append(h.records, store.Offsets{First: next, Last: min(to-1, span.Last)})
-			p.Seek(to)
-		case errors.As(err, &beyond):
-			h.gone = append(h.gone, store.Offsets{First: next, Last: span.Last})
-			to = span.Last + 1
-		case err != nil:
+		at, there, err := unreadable(err, next)
+		if err != nil {
 			return err
 		}
+		if at.Last >= next {
+			to = at.Last + 1
+			p.Seek(to)
+			if !visit(store.Offsets{First: next, Last: min(at.Last, span.Last)}, there) {
+				return nil
+			}
+		}
 		for _, r := range records {
-			if r.Offset <= span.Last {
-				h.records = store.JoinOffsets(append(h.records, store.Offsets{First: r.Offset, Last: r.Offset}))
+			if r.Offset <= span.Last && !visit(store.Offsets{First: r.Offset, Last: r.Offset}, true) {
+				return nil
 			}
 		}
 		next = to
 	}
 	return nil
+}
+
+// unreadable are the offsets that an error of Next is about, and whether Kafka
+// has something there. Other errors come back.
+func unreadable(err error, next int64) (at store.Offsets, there bool, _ error) {
+	var (
+		gap    *stream.GapError
+		batch  *stream.BatchError
+		beyond *stream.BeyondEndError
+	)
+	switch {
+	case errors.As(err, &gap):
+		return store.Offsets{First: next, Last: gap.To - 1}, false, nil
+	case errors.As(err, &batch):
+		return store.Offsets{First: next, Last: batch.To - 1}, true, nil
+	case errors.As(err, &beyond):
+		return store.Offsets{First: next, Last: math.MaxInt64 - 1}, false, nil
+	}
+	return store.Offsets{First: next, Last: next - 1}, false, err
 }

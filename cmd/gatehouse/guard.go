@@ -1,0 +1,186 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"gatehouse/ingest"
+	"gatehouse/ingest/event"
+	"gatehouse/ingest/stream"
+	"gatehouse/store"
+)
+
+// guard looks, before a partition is ingested, whether the store has what the
+// group has acknowledged of it. A ClickHouse that was emptied, restored from a
+// backup, or belongs to another installation does not, and going on behind what
+// is acknowledged would lose the rest without a word.
+//
+// It is sure before it refuses: Kafka itself must still have a record among the
+// acknowledged offsets behind the last one that is accounted for. What retention
+// has removed on either side, what a transaction left, and a partition without any
+// traffic are no reason.
+type guard struct {
+	db *store.DB
+	// missing says what to do: missingRefuse, missingReread or missingAccept.
+	missing string
+	gaps    ingest.GapRecorder
+	group   string
+	// patience is how long a replica of ClickHouse may lag behind.
+	patience time.Duration
+	log      *slog.Logger
+}
+
+// What to do when acknowledged records are not stored.
+const (
+	missingRefuse = "refuse"
+	missingReread = "reread" // go back to the first of them
+	missingAccept = "accept" // record them as a gap and go on
+)
+
+// gapNotStored is the reason of a gap that a person has accepted.
+const gapNotStored = "not_stored"
+
+const (
+	guardPatience = 10 * time.Second
+	guardPause    = time.Second
+)
+
+func newGuard(a *app, gaps ingest.GapRecorder) *guard {
+	g := &guard{db: a.db, missing: a.missing, gaps: gaps, group: a.cfg.Kafka.Group, log: a.log.With("component", "guard")}
+	if a.cfg.ClickHouse.URL != "" {
+		g.patience = guardPatience
+	}
+	return g
+}
+
+// source is the partition as the ingester may read it.
+func (g *guard) source(ctx context.Context, p *stream.Partition) (ingest.Source, error) {
+	committed, _ := p.Position()
+	if committed <= 0 {
+		return p, nil
+	}
+	behind, err := g.behind(ctx, p.Range(0, committed-1))
+	if err != nil || behind.Count() <= 0 {
+		return p, err
+	}
+	if inDoubt(ctx, p) {
+		return p, nil // the offset is another topic's, or lost: the ingester settles that
+	}
+	first, err := g.firstRecord(ctx, p, behind)
+	p.Seek(committed)
+	if err != nil || first < 0 {
+		return p, err
+	}
+	return g.decide(ctx, p, behind, first)
+}
+
+// inDoubt says that the partition will not be read before something is settled.
+func inDoubt(ctx context.Context, p *stream.Partition) bool {
+	done, cancel := context.WithCancel(ctx)
+	cancel() // nothing is to be fetched
+	_, _, err := p.Next(done)
+	return !errors.Is(err, context.Canceled)
+}
+
+// behind are the acknowledged offsets behind the last one that is accounted for.
+// An unreachable store is waited for, as the ingester would.
+func (g *guard) behind(ctx context.Context, r event.Range) (store.Offsets, error) {
+	deadline := time.Now().Add(g.patience)
+	for {
+		last, err := g.db.Accounted(ctx, r)
+		span := store.Offsets{First: last + 1, Last: r.Last}
+		switch {
+		case err == nil && (span.Count() <= 0 || !time.Now().Before(deadline)):
+			return span, nil
+		case ctx.Err() != nil:
+			return store.Offsets{}, ctx.Err()
+		case err != nil && store.Permanent(err):
+			return store.Offsets{}, err
+		case err != nil:
+			g.log.WarnContext(ctx, "what is stored cannot be read, trying again", "partition", r.Partition, "error", err)
+		}
+		if err := sleep(ctx, guardPause); err != nil {
+			return store.Offsets{}, err
+		}
+	}
+}
+
+// firstRecord is the first offset of a span that holds a record in Kafka, or -1.
+func (g *guard) firstRecord(ctx context.Context, p *stream.Partition, span store.Offsets) (int64, error) {
+	first, gone := int64(-1), int64(0)
+	err := walk(ctx, p, span, func(at store.Offsets, there bool) bool {
+		if there {
+			first = at.First
+		} else {
+			gone += at.Count()
+		}
+		return !there
+	})
+	if err != nil {
+		return -1, fmt.Errorf("look for acknowledged records of %s/%d: %w", p.Topic(), p.ID(), err)
+	}
+	if first < 0 && gone > 0 {
+		g.log.WarnContext(ctx, "acknowledged offsets are neither stored nor in kafka any more", "topic", p.Topic(), "partition", p.ID(), "offsets", span.String())
+	}
+	return first, nil
+}
+
+// decide does what the person wants.
+func (g *guard) decide(ctx context.Context, p *stream.Partition, behind store.Offsets, first int64) (ingest.Source, error) {
+	r := p.Range(behind.First, behind.Last)
+	switch g.missing {
+	case missingReread:
+		g.log.WarnContext(ctx, "acknowledged records are not stored, reading them again", "range", r.String())
+		p.Seek(first)
+		return rewound{p, first}, nil
+	case missingAccept:
+		g.log.ErrorContext(ctx, "acknowledged records are not stored, recorded as a gap", "range", r.String())
+		return p, g.gaps.Append(ctx, ingest.Gap{
+			Topic: r.Topic, TopicID: r.TopicID, Partition: r.Partition, First: r.First, Last: r.Last, Reason: gapNotStored, At: time.Now().UTC(),
+		})
+	}
+	has := fmt.Sprintf("ends at offset %d of it", behind.First-1)
+	if behind.First == 0 {
+		has = "has nothing of it"
+	}
+	return nil, fmt.Errorf(`%s/%d: group %s has acknowledged everything up to offset %d, but ClickHouse %s (topic id %s): it was emptied, restored from a backup, or belongs to another Kafka. Kafka still has the records, from offset %d on. Restore ClickHouse, or point clickhouse.url or data_dir at the one that belongs to this group; or start once with
+  gatehouse run --missing=reread   to store again what Kafka still has
+  gatehouse run --missing=accept   to record the offsets as lost in audit.ingest_gaps`,
+		p.Topic(), p.ID(), g.group, behind.Last, has, r.TopicID, first)
+}
+
+// rewound is a partition that is read from an offset before the group's. What the
+// group's commit declared lies behind that and is read with the rest.
+type rewound struct {
+	*stream.Partition
+	from int64
+}
+
+// Position is where reading starts, with nothing declared.
+func (r rewound) Position() (offset int64, metadata string) { return r.from, "" }
+
+// ingest is what runs for each owned partition.
+func (a *app) ingest(ctx context.Context, p *stream.Partition) error {
+	src, err := a.guard.source(ctx, p)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		return err
+	}
+	return a.ingester.Run(ctx, src)
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
