@@ -40,12 +40,11 @@ func isAddress(v string) bool {
 // maxForwarded bounds the hops that are taken from one header.
 const maxForwarded = 64
 
-// forwarded splits X-Forwarded-For, left to right, without ports.
-func forwarded(v string) []string {
+// forwarded appends the hops of X-Forwarded-For, left to right, without ports.
+func forwarded(hops []string, v string) []string {
 	if v == "" || v == "-" {
-		return nil
+		return hops
 	}
-	hops := make([]string, 0, min(strings.Count(v, ",")+1, maxForwarded))
 	for more := true; more && len(hops) < maxForwarded; {
 		var hop string
 		hop, v, more = strings.Cut(v, ",")

@@ -66,7 +66,7 @@ func BenchmarkSkip(b *testing.B) {
 	b.SetBytes(int64(len(record)))
 	b.ReportAllocs()
 	for b.Loop() {
-		s := newScanner(record)
+		s := newScanner(new(memory), record)
 		s.skip()
 		if err := s.end(); err != nil {
 			b.Fatal(err)

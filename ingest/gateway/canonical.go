@@ -16,10 +16,17 @@ import (
 // as sent, and token_hash, a SHA-256 of the token in hex. Members that the schema
 // does not have are ignored and noted once as unknown_fields; so are members that
 // only redaction and enrichment set, as fields_not_carried.
-func decodeCanonical(record []byte, raw *event.Raw) *event.DecodeError {
+func decodeCanonical(m *memory, record []byte, raw *event.Raw) *event.DecodeError {
 	raw.Reset("canonical")
-	c := canonical{scanner: newScanner(record)}
-	c.read(raw)
+	c := &m.canonical
+	c.scanner = newScanner(m, record)
+	err := c.decode(raw)
+	*c = canonical{}
+	return err
+}
+
+func (c *canonical) decode(raw *event.Raw) *event.DecodeError {
+	canonicalMembers.read(&c.scanner, &c.memory.canonicalNext, c, raw)
 	if err := c.end(); err != nil {
 		return err
 	}
@@ -38,165 +45,97 @@ type canonical struct {
 	answered     bool
 }
 
-func (c *canonical) read(raw *event.Raw) {
-	for key, ok := c.enter(); ok; key, ok = c.next() {
-		switch key {
-		case "ts":
+// canonicalMembers are the members of the event schema, and those for input only.
+var canonicalMembers = newMembers(
+	(*canonical).unknown,
+	[]member[canonical]{
+		{"ts", func(c *canonical, raw *event.Raw) {
 			c.integer = c.peek() != '"'
 			c.stamp = c.text()
-		case "v":
-			c.version = c.text()
-		case "kind":
-			raw.Kind = event.Kind(c.text())
-		case "ts_src":
-			raw.TSSrc = event.TimeSource(c.text())
-		case "method":
-			c.method = c.text()
-		case "path":
-			c.path = c.text()
-		case "query":
-			c.query = c.text()
-		case "status":
+		}},
+		{"v", func(c *canonical, _ *event.Raw) { c.version = c.text() }},
+		{"kind", func(c *canonical, raw *event.Raw) { raw.Kind = event.Kind(c.text()) }},
+		{"ts_src", func(c *canonical, raw *event.Raw) { raw.TSSrc = event.TimeSource(c.text()) }},
+		{"method", func(c *canonical, _ *event.Raw) { c.method = c.text() }},
+		{"path", func(c *canonical, _ *event.Raw) { c.path = c.text() }},
+		{"query", func(c *canonical, _ *event.Raw) { c.query = c.text() }},
+		{"status", func(c *canonical, raw *event.Raw) {
 			c.answered = c.peek() != 'n'
 			raw.Status = c.status("status")
-		case "upstream_status":
-			raw.UpstreamStatus = c.statusList()
-		case "outcome":
-			raw.Outcome = event.Outcome(c.text())
-		case "error_reason":
-			raw.ErrorReason = c.text()
-		default:
-			c.source(raw, key)
-		}
-	}
+		}},
+		{"upstream_status", func(c *canonical, raw *event.Raw) { raw.UpstreamStatus = c.statusList() }},
+		{"outcome", func(c *canonical, raw *event.Raw) { raw.Outcome = event.Outcome(c.text()) }},
+		{"error_reason", func(c *canonical, raw *event.Raw) { raw.ErrorReason = c.text() }},
+		{"gateway", func(c *canonical, raw *event.Raw) {
+			if v := c.text(); v != "" {
+				raw.Gateway = v
+			}
+		}},
+		{"gateway_id", func(c *canonical, raw *event.Raw) { raw.GatewayID = c.text() }},
+		{"tenant", func(c *canonical, raw *event.Raw) { raw.Tenant = c.text() }},
+		{"request_id", func(c *canonical, raw *event.Raw) { raw.RequestID = c.text() }},
+		{"trace_id", func(c *canonical, raw *event.Raw) { raw.TraceID = traceID(c.text()) }},
+		{"scheme", func(c *canonical, raw *event.Raw) { raw.Scheme = strings.ToLower(c.text()) }},
+		{"http_version", func(c *canonical, raw *event.Raw) { raw.HTTPVersion = httpVersion(c.text()) }},
+		{"host", func(c *canonical, raw *event.Raw) { raw.Host = hostName(c.text()) }},
+		{"route", func(c *canonical, raw *event.Raw) { raw.Route = c.text() }},
+		{"route_src", func(c *canonical, raw *event.Raw) { raw.RouteSrc = event.RouteSource(c.text()) }},
+		{"route_id", func(c *canonical, raw *event.Raw) { raw.RouteID = c.text() }},
+		{"service", func(c *canonical, raw *event.Raw) { raw.Service = c.text() }},
+		{"api_version", func(c *canonical, raw *event.Raw) { raw.APIVersion = c.text() }},
+		{"req_bytes", func(c *canonical, raw *event.Raw) { raw.ReqBytes = c.quantity(asIs) }},
+		{"resp_bytes", func(c *canonical, raw *event.Raw) { raw.RespBytes = c.quantity(asIs) }},
+		{"bytes_scope", func(c *canonical, raw *event.Raw) { raw.BytesScope = event.BytesScope(c.text()) }},
+		{"latency_us", func(c *canonical, raw *event.Raw) { raw.LatencyUS = c.quantity(fromMicros) }},
+		{"upstream_latency_us", func(c *canonical, raw *event.Raw) { raw.UpstreamLatencyUS = c.quantity(fromMicros) }},
+		{"client_ip", func(c *canonical, raw *event.Raw) { raw.Client = hostOf(c.text()) }},
+		{"client_host", func(c *canonical, _ *event.Raw) { c.clientHost = c.text() }},
+		{"peer_ip", func(c *canonical, raw *event.Raw) { raw.Peer = hostOf(c.text()) }},
+		{"xff", func(c *canonical, raw *event.Raw) { raw.XFF = c.hops(raw.XFF[:0]) }},
+		{"user_agent", func(c *canonical, raw *event.Raw) { raw.UserAgent = c.text() }},
+		{"referer", func(c *canonical, raw *event.Raw) { raw.Referer = c.text() }},
+		{"auth_type", func(c *canonical, raw *event.Raw) { raw.AuthType = event.AuthType(c.text()) }},
+		{"principal", func(c *canonical, raw *event.Raw) { raw.Principal = c.text() }},
+		{"client_id", func(c *canonical, raw *event.Raw) { raw.ClientID = c.text() }},
+		{"credential_id", func(c *canonical, raw *event.Raw) { raw.CredentialID = c.text() }},
+		{"authorization", func(c *canonical, raw *event.Raw) { setAuthorization(raw, c.text()) }},
+		{"api_key", func(c *canonical, raw *event.Raw) { raw.APIKey = secret(c.text()) }},
+		{"cookie", func(c *canonical, raw *event.Raw) { raw.Cookie = secret(c.text()) }},
+		{"token_hash", func(c *canonical, raw *event.Raw) { raw.TokenHash = strings.ToLower(c.text()) }},
+		{"token_fp", func(c *canonical, raw *event.Raw) { raw.TokenFP = c.text() }},
+		{"session_fp", func(c *canonical, raw *event.Raw) { raw.SessionFP = c.text() }},
+		{"fp_key_id", func(c *canonical, raw *event.Raw) { raw.FPKeyID = c.text() }},
+		{"tls_version", func(c *canonical, raw *event.Raw) { raw.TLSVersion = c.text() }},
+		{"tls_fp", func(c *canonical, raw *event.Raw) { raw.TLSFP = c.text() }},
+		{"mtls_subject", func(c *canonical, raw *event.Raw) { raw.MTLSSubject = c.text() }},
+		{"upstream", func(c *canonical, raw *event.Raw) { raw.Upstream = c.text() }},
+		{"headers", func(c *canonical, raw *event.Raw) {
+			for name, ok := c.enter(); ok; name, ok = c.next() {
+				setHeader(raw, c.memory.lower(name), c.joined())
+			}
+		}},
+		{"labels", func(c *canonical, raw *event.Raw) { c.labels(raw) }},
+		{"origin data_class objects client_net client_asn client_as_org client_country ua_family token_alg token_kid " +
+			"token_iss token_aud token_exp_state token_bound redactions quality actor credential", (*canonical).notCarried},
+	},
+)
+
+// notCarried passes over a member that only redaction and enrichment set.
+func (c *canonical) notCarried(*event.Raw) {
+	c.notes |= noteFieldsNotCarried
+	c.skip()
 }
 
-func (c *canonical) source(raw *event.Raw, key string) {
-	switch key {
-	case "gateway":
-		if v := c.text(); v != "" {
-			raw.Gateway = v
-		}
-	case "gateway_id":
-		raw.GatewayID = c.text()
-	case "tenant":
-		raw.Tenant = c.text()
-	case "request_id":
-		raw.RequestID = c.text()
-	case "trace_id":
-		raw.TraceID = traceID(c.text())
-	case "scheme":
-		raw.Scheme = strings.ToLower(c.text())
-	case "http_version":
-		raw.HTTPVersion = httpVersion(c.text())
-	case "host":
-		raw.Host = hostName(c.text())
-	case "route":
-		raw.Route = c.text()
-	case "route_src":
-		raw.RouteSrc = event.RouteSource(c.text())
-	case "route_id":
-		raw.RouteID = c.text()
-	case "service":
-		raw.Service = c.text()
-	case "api_version":
-		raw.APIVersion = c.text()
-	default:
-		c.result(raw, key)
-	}
-}
-
-func (c *canonical) result(raw *event.Raw, key string) {
-	switch key {
-	case "req_bytes":
-		raw.ReqBytes = c.quantity(asIs)
-	case "resp_bytes":
-		raw.RespBytes = c.quantity(asIs)
-	case "bytes_scope":
-		raw.BytesScope = event.BytesScope(c.text())
-	case "latency_us":
-		raw.LatencyUS = c.quantity(fromMicros)
-	case "upstream_latency_us":
-		raw.UpstreamLatencyUS = c.quantity(fromMicros)
-	case "client_ip":
-		raw.Client = hostOf(c.text())
-	case "client_host":
-		c.clientHost = c.text()
-	case "peer_ip":
-		raw.Peer = hostOf(c.text())
-	case "xff":
-		raw.XFF = c.hops()
-	case "user_agent":
-		raw.UserAgent = c.text()
-	case "referer":
-		raw.Referer = c.text()
-	default:
-		c.identity(raw, key)
-	}
-}
-
-func (c *canonical) identity(raw *event.Raw, key string) {
-	switch key {
-	case "auth_type":
-		raw.AuthType = event.AuthType(c.text())
-	case "principal":
-		raw.Principal = c.text()
-	case "client_id":
-		raw.ClientID = c.text()
-	case "credential_id":
-		raw.CredentialID = c.text()
-	case "authorization":
-		setAuthorization(raw, c.text())
-	case "api_key":
-		raw.APIKey = secret(c.text())
-	case "cookie":
-		raw.Cookie = secret(c.text())
-	case "token_hash":
-		raw.TokenHash = strings.ToLower(c.text())
-	case "token_fp":
-		raw.TokenFP = c.text()
-	case "session_fp":
-		raw.SessionFP = c.text()
-	case "fp_key_id":
-		raw.FPKeyID = c.text()
-	default:
-		c.rest(raw, key)
-	}
-}
-
-func (c *canonical) rest(raw *event.Raw, key string) {
-	switch key {
-	case "tls_version":
-		raw.TLSVersion = c.text()
-	case "tls_fp":
-		raw.TLSFP = c.text()
-	case "mtls_subject":
-		raw.MTLSSubject = c.text()
-	case "upstream":
-		raw.Upstream = c.text()
-	case "headers":
-		for name, ok := c.enter(); ok; name, ok = c.next() {
-			setHeader(raw, strings.ToLower(name), c.joined())
-		}
-	case "labels":
-		c.labels(raw)
-	case "origin", "data_class", "objects", "client_net", "client_asn", "client_as_org", "client_country", "ua_family",
-		"token_alg", "token_kid", "token_iss", "token_aud", "token_exp_state", "token_bound",
-		"redactions", "quality", "actor", "credential":
-		c.notes |= noteFieldsNotCarried
-		c.skip()
-	default:
-		c.notes |= noteUnknownFields
-		c.skip()
-	}
+func (c *canonical) unknown(*event.Raw) {
+	c.notes |= noteUnknownFields
+	c.skip()
 }
 
 // hops takes X-Forwarded-For, an array or the header's text.
-func (c *canonical) hops() []string {
+func (c *canonical) hops(hops []string) []string {
 	if c.peek() != '[' {
-		return forwarded(c.text())
+		return forwarded(hops, c.text())
 	}
-	var hops []string
 	for ok := c.array(); ok; ok = c.more() {
 		if hop := hostOf(c.text()); hop != "" && len(hops) < maxForwarded {
 			hops = append(hops, hop)
@@ -260,7 +199,7 @@ func (c *canonical) setSources(raw *event.Raw, m moment) {
 	if raw.Route != "" && raw.RouteSrc == "" {
 		raw.RouteSrc = event.RouteGateway
 	}
-	raw.Quality = c.notes.list()
+	raw.Quality = c.notes.appendTo(raw.Quality[:0])
 }
 
 func (c *canonical) time() moment {

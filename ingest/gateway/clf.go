@@ -18,14 +18,14 @@ import (
 // the direct peer as the server sees it. Behind the agent NGINX's stock format
 // has X-Forwarded-For and Traefik its router, service and duration; anything
 // else there is ignored and noted.
-func decodeCLF(record []byte, raw *event.Raw) *event.DecodeError {
+func decodeCLF(_ *memory, record []byte, raw *event.Raw) *event.DecodeError {
 	raw.Reset("clf")
 	m, n, err := readCLF(raw, view(record))
 	if err != nil {
 		return err
 	}
 	setTime(raw, m, &n)
-	raw.Quality = n.list()
+	raw.Quality = n.appendTo(raw.Quality[:0])
 	return nil
 }
 
@@ -217,7 +217,7 @@ func setForwardedPrefix(raw *event.Raw, prefix string) (client, rest string) {
 		more = strings.HasSuffix(word, ",")
 		end = min(end+len(word)+1, len(prefix))
 	}
-	raw.XFF = forwarded(prefix[:end])
+	raw.XFF = forwarded(raw.XFF[:0], prefix[:end])
 	return cutWord(trimSpace(prefix[end:]))
 }
 
@@ -243,7 +243,7 @@ func setTrailer(raw *event.Raw, v string) (n notes) {
 		return n
 	}
 	if hops, after, ok := cutQuoted(rest); ok && after == "" && (hops == "-" || allAddresses(hops)) {
-		raw.XFF = forwarded(hops)
+		raw.XFF = forwarded(raw.XFF[:0], hops)
 		return n
 	}
 	if setTraefikTrailer(raw, rest) {

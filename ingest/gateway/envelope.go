@@ -13,7 +13,8 @@ const maxEnvelopes = 4
 // peeler takes a record apart into elements and sees each to its end.
 type peeler struct {
 	Raw    *event.Raw // the element at hand
-	decode decode     // nil = recognise each element
+	memory *memory
+	decode decode // nil = recognise each element
 	emit   func(int32, *event.Raw)
 	reject func(int32, *event.DecodeError, int)
 	count  int  // elements so far
@@ -100,11 +101,11 @@ func (p *peeler) decodeObject(text []byte) *event.DecodeError {
 	d := p.decode
 	if d == nil {
 		var err *event.DecodeError
-		if d, err = sniffObject(text); err != nil {
+		if d, err = sniffObject(p.memory, text); err != nil {
 			return err
 		}
 	}
-	return d(text, p.Raw)
+	return d(p.memory, text, p.Raw)
 }
 
 // peelQuoted unwraps a JSON string, or takes off the extra pair of double quotes
@@ -114,7 +115,7 @@ func (p *peeler) peelQuoted(text []byte, depth int) {
 		p.peelLine(text, depth)
 		return
 	}
-	s := newScanner(text)
+	s := newScanner(p.memory, text)
 	line := s.text()
 	if s.end() == nil && s.notes == 0 {
 		p.peel([]byte(line), depth+1)
@@ -144,7 +145,7 @@ func (p *peeler) peelLine(text []byte, depth int) {
 	if d == nil {
 		d = sniffLine(text)
 	}
-	if err := d(text, p.Raw); err != nil {
+	if err := d(p.memory, text, p.Raw); err != nil {
 		p.refuse(err, len(text))
 		return
 	}

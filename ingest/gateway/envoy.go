@@ -14,13 +14,21 @@ import (
 // bodies. The client is downstream_remote_address, into which Envoy has put the
 // address that its trusted-hop rule chose; where a format has only
 // X-Forwarded-For, the last hop, which is what Envoy itself appended.
-func decodeEnvoy(record []byte, raw *event.Raw) *event.DecodeError {
+func decodeEnvoy(m *memory, record []byte, raw *event.Raw) *event.DecodeError {
 	raw.Reset("envoy")
 	if len(record) > 0 && record[0] == '[' {
-		return readEnvoyText(raw, view(record))
+		return readEnvoyText(m, raw, view(record))
 	}
-	e := envoy{scanner: newScanner(record)}
-	e.read(raw)
+	e := &m.envoy
+	e.scanner = newScanner(m, record)
+	err := e.decode(raw)
+	*e = envoy{}
+	return err
+}
+
+func (e *envoy) decode(raw *event.Raw) *event.DecodeError {
+	raw.BytesScope = event.BytesBody
+	envoyMembers.read(&e.scanner, &e.memory.envoyNext, e, raw)
 	if err := e.end(); err != nil {
 		return err
 	}
@@ -42,94 +50,53 @@ type envoy struct {
 	originPath     string
 }
 
-func (e *envoy) read(raw *event.Raw) {
-	raw.BytesScope = event.BytesBody
-	for key, ok := e.enter(); ok; key, ok = e.next() {
-		switch key {
-		case "start_time":
-			e.start = e.text()
-		case "method", ":method":
-			e.method = e.text()
-		case "path", ":path":
-			e.target = e.text()
-		case "x-envoy-origin-path", "x-envoy-original-path", "original_path":
-			e.originPath = e.text()
-		case "protocol":
-			e.protocol = e.text()
-		case "authority", ":authority":
-			raw.Host = hostName(e.text())
-		case "response_code":
-			raw.Status, e.answered = e.status("response_code"), true
-		case "response_flags":
-			e.flags = e.text()
-		case "response_code_details":
-			e.details = e.text()
-		case "bytes_received":
-			raw.ReqBytes = e.quantity(asIs)
-		case "bytes_sent":
-			raw.RespBytes = e.quantity(asIs)
-		case "duration", "total_duration":
-			raw.LatencyUS = e.quantity(fromMillis)
-		default:
-			e.parties(raw, key)
-		}
-	}
-}
-
-func (e *envoy) parties(raw *event.Raw, key string) {
-	switch key {
-	case "downstream_remote_address":
-		raw.Client = hostOf(e.text())
-	case "downstream_direct_remote_address":
-		raw.Peer = hostOf(e.text())
-	case "x_forwarded_for", "x-forwarded-for", "req_x_forwarded_for", "forwarded_for":
-		raw.XFF = forwarded(e.text())
-	case "user_agent", "user-agent":
-		raw.UserAgent = e.text()
-	case "request_id", "x-request-id":
-		raw.RequestID = e.text()
-	case "route_name":
-		raw.RouteID = e.text()
-	case "upstream_cluster", "upstream_cluster_raw", "backendCluster":
-		e.cluster = e.text()
-	case "upstream_host", "backendHost":
-		raw.Upstream = e.text()
-	case "upstream_service_time", "x-envoy-upstream-service-time", "resp_backend_service_time":
-		raw.UpstreamLatencyUS = e.quantity(fromMillis)
-	case "connection_termination_details":
-		e.reasons[0] = e.text()
-	case "upstream_transport_failure_reason":
-		e.reasons[1] = e.text()
-	case "access_log_type":
-		e.logType = e.text()
-	default:
-		e.identity(raw, key)
-	}
-}
-
-// identity takes members that no default format has and many add.
-func (e *envoy) identity(raw *event.Raw, key string) {
-	switch key {
-	case "scheme", ":scheme", "x-forwarded-proto", "x_forwarded_proto":
-		raw.Scheme = strings.ToLower(e.text())
-	case "trace_id", "traceparent":
-		raw.TraceID = traceID(e.text())
-	case "downstream_tls_version":
-		raw.TLSVersion = e.text()
-	case "downstream_peer_subject":
-		if raw.MTLSSubject = e.text(); raw.MTLSSubject != "" {
-			raw.AuthType = event.AuthMTLS
-		}
-	case "tls_ja3_fingerprint", "ja3", "tls_ja4_fingerprint", "ja4":
-		raw.TLSFP = e.text()
-	case "authorization", "cookie", "referer", "x-api-key", "apikey", "api-key":
-		setHeader(raw, key, e.text())
-	case "x_api_key":
-		setHeader(raw, "x-api-key", e.text())
-	default:
-		e.skip()
-	}
-}
+// envoyMembers are the members of the JSON formats of Istio and Envoy Gateway, the
+// common aliases, and what many operators add.
+var envoyMembers = newMembers(
+	func(e *envoy, _ *event.Raw) { e.skip() },
+	[]member[envoy]{
+		{"start_time", func(e *envoy, _ *event.Raw) { e.start = e.text() }},
+		{"method :method", func(e *envoy, _ *event.Raw) { e.method = e.text() }},
+		{"path :path", func(e *envoy, _ *event.Raw) { e.target = e.text() }},
+		{"x-envoy-origin-path x-envoy-original-path original_path", func(e *envoy, _ *event.Raw) { e.originPath = e.text() }},
+		{"protocol", func(e *envoy, _ *event.Raw) { e.protocol = e.text() }},
+		{"authority :authority", func(e *envoy, raw *event.Raw) { raw.Host = hostName(e.text()) }},
+		{"response_code", func(e *envoy, raw *event.Raw) { raw.Status, e.answered = e.status("response_code"), true }},
+		{"response_flags", func(e *envoy, _ *event.Raw) { e.flags = e.text() }},
+		{"response_code_details", func(e *envoy, _ *event.Raw) { e.details = e.text() }},
+		{"bytes_received", func(e *envoy, raw *event.Raw) { raw.ReqBytes = e.quantity(asIs) }},
+		{"bytes_sent", func(e *envoy, raw *event.Raw) { raw.RespBytes = e.quantity(asIs) }},
+		{"duration total_duration", func(e *envoy, raw *event.Raw) { raw.LatencyUS = e.quantity(fromMillis) }},
+		{"downstream_remote_address", func(e *envoy, raw *event.Raw) { raw.Client = hostOf(e.text()) }},
+		{"downstream_direct_remote_address", func(e *envoy, raw *event.Raw) { raw.Peer = hostOf(e.text()) }},
+		{"x_forwarded_for x-forwarded-for req_x_forwarded_for forwarded_for", func(e *envoy, raw *event.Raw) { raw.XFF = forwarded(raw.XFF[:0], e.text()) }},
+		{"user_agent user-agent", func(e *envoy, raw *event.Raw) { raw.UserAgent = e.text() }},
+		{"request_id x-request-id", func(e *envoy, raw *event.Raw) { raw.RequestID = e.text() }},
+		{"route_name", func(e *envoy, raw *event.Raw) { raw.RouteID = e.text() }},
+		{"upstream_cluster upstream_cluster_raw backendCluster", func(e *envoy, _ *event.Raw) { e.cluster = e.text() }},
+		{"upstream_host backendHost", func(e *envoy, raw *event.Raw) { raw.Upstream = e.text() }},
+		{"upstream_service_time x-envoy-upstream-service-time resp_backend_service_time", func(e *envoy, raw *event.Raw) { raw.UpstreamLatencyUS = e.quantity(fromMillis) }},
+		{"connection_termination_details", func(e *envoy, _ *event.Raw) { e.reasons[0] = e.text() }},
+		{"upstream_transport_failure_reason", func(e *envoy, _ *event.Raw) { e.reasons[1] = e.text() }},
+		{"access_log_type", func(e *envoy, _ *event.Raw) { e.logType = e.text() }},
+		{"scheme :scheme x-forwarded-proto x_forwarded_proto", func(e *envoy, raw *event.Raw) { raw.Scheme = strings.ToLower(e.text()) }},
+		{"trace_id traceparent", func(e *envoy, raw *event.Raw) { raw.TraceID = traceID(e.text()) }},
+		{"downstream_tls_version", func(e *envoy, raw *event.Raw) { raw.TLSVersion = e.text() }},
+		{"downstream_peer_subject", func(e *envoy, raw *event.Raw) {
+			if raw.MTLSSubject = e.text(); raw.MTLSSubject != "" {
+				raw.AuthType = event.AuthMTLS
+			}
+		}},
+		{"tls_ja3_fingerprint ja3 tls_ja4_fingerprint ja4", func(e *envoy, raw *event.Raw) { raw.TLSFP = e.text() }},
+		{"authorization", func(e *envoy, raw *event.Raw) { setHeader(raw, "authorization", e.text()) }},
+		{"cookie", func(e *envoy, raw *event.Raw) { setHeader(raw, "cookie", e.text()) }},
+		{"referer", func(e *envoy, raw *event.Raw) { setHeader(raw, "referer", e.text()) }},
+		{"x-api-key", func(e *envoy, raw *event.Raw) { setHeader(raw, "x-api-key", e.text()) }},
+		{"apikey", func(e *envoy, raw *event.Raw) { setHeader(raw, "apikey", e.text()) }},
+		{"api-key", func(e *envoy, raw *event.Raw) { setHeader(raw, "api-key", e.text()) }},
+		{"x_api_key", func(e *envoy, raw *event.Raw) { setHeader(raw, "x-api-key", e.text()) }},
+	},
+)
 
 // finish checks what is required and sets what depends on several members.
 func (e *envoy) finish(raw *event.Raw) *event.DecodeError {
@@ -161,7 +128,7 @@ func (e *envoy) finish(raw *event.Raw) *event.DecodeError {
 	}
 	e.setResult(raw)
 	setTime(raw, m, &e.notes)
-	raw.Quality = e.notes.list()
+	raw.Quality = e.notes.appendTo(raw.Quality[:0])
 	return nil
 }
 
@@ -185,7 +152,7 @@ func (e *envoy) setResult(raw *event.Raw) {
 		case raw.ErrorReason == "":
 			raw.ErrorReason = why
 		default:
-			raw.ErrorReason += " " + why
+			raw.ErrorReason = e.memory.joined(raw.ErrorReason, " ", why)
 		}
 	}
 }

@@ -11,7 +11,7 @@ import (
 //
 //	[start] "method path protocol" status flags received sent ms upstream-ms "xff" "agent" "id" "authority" "upstream"
 //	[start] "method path protocol" status flags details termination "failure" received sent ms upstream-ms "xff" "agent" "id" "authority" "upstream" cluster upstream-local local remote sni route
-func readEnvoyText(raw *event.Raw, line string) *event.DecodeError {
+func readEnvoyText(m *memory, raw *event.Raw, line string) *event.DecodeError {
 	if !isEnvoyText(line) {
 		return notCLF(line)
 	}
@@ -21,7 +21,7 @@ func readEnvoyText(raw *event.Raw, line string) *event.DecodeError {
 		return event.Reject(event.ReasonSyntax, "", "an Envoy or Istio text line")
 	}
 	t := envoyText{rest: rest}
-	t.start, t.answered = start, true
+	t.memory, t.start, t.answered = m, start, true
 	t.request(request)
 	if err := t.result(raw); err != nil {
 		return err
@@ -95,7 +95,7 @@ func isCount(word string) bool {
 }
 
 func (t *envoyText) parties(raw *event.Raw) {
-	raw.XFF = forwarded(t.field())
+	raw.XFF = forwarded(raw.XFF[:0], t.field())
 	raw.UserAgent = t.field()
 	raw.RequestID = t.field()
 	raw.Host = hostName(t.field())

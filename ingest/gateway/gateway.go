@@ -9,7 +9,7 @@ type Decoder func(record []byte, emit func(*event.Raw)) error
 
 // decode is a decoder as this package uses it. It sets every field of raw; the
 // error is nil, or raw is not to be used.
-type decode func(record []byte, raw *event.Raw) *event.DecodeError
+type decode func(m *memory, record []byte, raw *event.Raw) *event.DecodeError
 
 // formats are the source types, sorted by name.
 var formats = []struct {
@@ -31,11 +31,11 @@ func Lookup(name string) (Decoder, bool) {
 		return nil, false
 	}
 	return func(record []byte, emit func(*event.Raw)) error {
-		var raw event.Raw
-		if err := d(record, &raw); err != nil {
+		var r Reader
+		if err := d(&r.memory, record, &r.Raw); err != nil {
 			return err
 		}
-		emit(&raw)
+		emit(&r.Raw)
 		return nil
 	}, true
 }
@@ -68,6 +68,8 @@ func Names() []string {
 type Reader struct {
 	// Raw is the event at hand. It is exported so that it prints as a placeholder.
 	Raw event.Raw
+
+	memory memory
 }
 
 // Decode is [Reader.Decode] of a new Reader, for who decodes only a few records.
@@ -86,7 +88,7 @@ func Decode(name string, record []byte, emit func(i int32, raw *event.Raw), reje
 // record in which there is nothing.
 func (r *Reader) Decode(name string, record []byte, emit func(i int32, raw *event.Raw), reject func(i int32, err *event.DecodeError, size int)) {
 	defer r.Raw.Reset("") // it may hold secrets
-	p := peeler{Raw: &r.Raw, emit: emit, reject: reject}
+	p := peeler{Raw: &r.Raw, memory: &r.memory, emit: emit, reject: reject}
 	switch {
 	case len(record) > event.MaxRecordBytes:
 		p.refuse(event.Reject(event.ReasonTooLarge, "", "at most 1048576 bytes"), len(record))

@@ -197,11 +197,11 @@ func TestAddresses(t *testing.T) {
 			t.Errorf("hostOf(%q) = %q, want %q", text, got, want)
 		}
 	}
-	got := forwarded(" 203.0.113.7:4711,[2001:db8::1]:99, -,, unknown ")
+	got := forwarded(nil, " 203.0.113.7:4711,[2001:db8::1]:99, -,, unknown ")
 	if d := cmp.Diff([]string{"203.0.113.7", "2001:db8::1", "unknown"}, got); d != "" {
 		t.Errorf("forwarded (-want +got):\n%s", d)
 	}
-	if n := len(forwarded(strings.Repeat("10.0.0.1,", 1000))); n != maxForwarded {
+	if n := len(forwarded(nil, strings.Repeat("10.0.0.1,", 1000))); n != maxForwarded {
 		t.Errorf("took %d hops, want %d", n, maxForwarded)
 	}
 }

@@ -29,7 +29,7 @@ func setHeader(raw *event.Raw, name, value string) {
 			raw.AuthType = event.AuthAPIKey
 		}
 	case "x-forwarded-for":
-		raw.XFF = forwarded(value)
+		raw.XFF = forwarded(raw.XFF[:0], value)
 	case "host":
 		if raw.Host == "" {
 			raw.Host = hostName(value)

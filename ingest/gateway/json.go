@@ -40,9 +40,14 @@ type scanner struct {
 	depth int
 	err   *event.DecodeError
 	notes notes
+
+	name   string // of the member at hand, where its table does not know it
+	memory *memory
 }
 
-func newScanner(text []byte) scanner { return scanner{b: text, s: view(text)} }
+func newScanner(m *memory, text []byte) scanner {
+	return scanner{b: text, s: view(text), memory: m}
+}
 
 // view is text as a string that shares its memory, which must never change then.
 func view(text []byte) string { return unsafe.String(unsafe.SliceData(text), len(text)) }
@@ -386,11 +391,12 @@ func validText(v string, n *notes) string {
 }
 
 func (s *scanner) unescape(v string) string {
-	out := make([]byte, 0, len(v))
+	out := s.memory.buf[:0]
 	for {
 		i := strings.IndexByte(v, '\\')
 		if i < 0 {
-			return string(append(out, v...))
+			s.memory.buf = append(out, v...)
+			return s.memory.made.String(s.memory.buf)
 		}
 		out = append(out, v[:i]...)
 		c := v[i+1]

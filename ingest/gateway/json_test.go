@@ -51,13 +51,13 @@ func TestScannerAgreesWithTheLibrary(t *testing.T) {
 
 func compareJSON(t *testing.T, text []byte) {
 	t.Helper()
-	s := newScanner(text)
+	s := newScanner(new(memory), text)
 	got := walk(&s)
 	err := s.end()
 	if want := json.Valid(text); (err == nil) != want {
 		t.Fatalf("%q: error %v, valid is %v", text, err, want)
 	}
-	skipped := newScanner(text)
+	skipped := newScanner(new(memory), text)
 	skipped.skip()
 	if skipErr := skipped.end(); (skipErr == nil) != (err == nil) {
 		t.Fatalf("%q: reading says %v, skipping says %v", text, err, skipErr)
@@ -84,7 +84,7 @@ func TestScannerNotesInvalidText(t *testing.T) {
 	for text, want := range map[string]notes{
 		`{"a":"b"}`: 0, `{"a":"é😀\ud83d\ude00"}`: 0, `{"a":"\ud83d"}`: noteInvalidText, "{\"\xff\":1}": noteInvalidText,
 	} {
-		s := newScanner([]byte(text))
+		s := newScanner(new(memory), []byte(text))
 		walk(&s)
 		if err := s.end(); err != nil || s.notes != want {
 			t.Errorf("%q: notes %b, error %v; want %b", text, s.notes, err, want)
@@ -94,7 +94,7 @@ func TestScannerNotesInvalidText(t *testing.T) {
 
 func TestScannerCapsDepth(t *testing.T) {
 	for depth, ok := range map[int]bool{maxJSONDepth: true, maxJSONDepth + 1: false, 100_000: false} {
-		s := newScanner([]byte(strings.Repeat("[", depth) + strings.Repeat("]", depth)))
+		s := newScanner(new(memory), []byte(strings.Repeat("[", depth)+strings.Repeat("]", depth)))
 		s.skip()
 		if err := s.end(); (err == nil) != ok {
 			t.Errorf("depth %d: error %v", depth, err)
@@ -107,7 +107,7 @@ func FuzzScanner(f *testing.F) {
 		f.Add([]byte(text))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
-		s := newScanner(text)
+		s := newScanner(new(memory), text)
 		s.skip()
 		if err := s.end(); err != nil && strings.Contains(err.Want, "nesting") {
 			return // our cap, not the library's

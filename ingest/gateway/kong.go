@@ -15,10 +15,18 @@ import (
 // Authorization ("REDACTED"), but API keys, cookies and query tokens arrive in
 // clear. upstream_status is a string with one status per attempt. A route's paths
 // are prefixes, no templates, so they are not Route.
-func decodeKong(record []byte, raw *event.Raw) *event.DecodeError {
+func decodeKong(m *memory, record []byte, raw *event.Raw) *event.DecodeError {
 	raw.Reset("kong")
-	k := kong{scanner: newScanner(record)}
-	k.read(raw)
+	k := &m.kong
+	k.scanner = newScanner(m, record)
+	err := k.decode(raw)
+	*k = kong{}
+	return err
+}
+
+func (k *kong) decode(raw *event.Raw) *event.DecodeError {
+	raw.BytesScope = event.BytesTotal
+	kongMembers.read(&k.scanner, &k.memory.kongNext, k, raw)
 	if err := k.end(); err != nil {
 		return err
 	}
@@ -46,79 +54,52 @@ type kong struct {
 	customID          string
 }
 
-func (k *kong) read(raw *event.Raw) {
-	raw.BytesScope = event.BytesTotal
-	for key, ok := k.enter(); ok; key, ok = k.next() {
-		switch key {
-		case "started_at":
+// kongMembers are the members of a record.
+var kongMembers = newMembers(
+	(*kong).other,
+	[]member[kong]{
+		{"started_at", func(k *kong, _ *event.Raw) {
 			us, ok := fixed(k.text(), fromMillis)
 			k.started, k.at = true, momentAt(us, true)
 			k.at.usable = k.at.usable && ok
-		case "client_ip":
-			raw.Client = hostOf(k.text())
-		case "request":
-			k.request(raw)
-		case "response":
-			k.response(raw)
-		case "latencies":
-			k.latencies(raw)
-		case "upstream_status":
-			raw.UpstreamStatus = k.statusList()
-		case "source":
-			k.source = k.text()
-		case "route":
-			raw.RouteID, k.routeID = k.nameAndID("id")
-		case "service":
-			raw.Service, k.service = k.nameAndID("host")
-		case "tries":
-			k.tries(raw)
-		default:
-			k.identity(raw, key)
-		}
-	}
-}
+		}},
+		{"client_ip", func(k *kong, raw *event.Raw) { raw.Client = hostOf(k.text()) }},
+		{"request", func(k *kong, raw *event.Raw) {
+			kongRequest.read(&k.scanner, &k.memory.kongRequestNext, k, raw)
+		}},
+		{"response", (*kong).response},
+		{"latencies", (*kong).latencies},
+		{"upstream_status", func(k *kong, raw *event.Raw) { raw.UpstreamStatus = k.statusList() }},
+		{"source", func(k *kong, _ *event.Raw) { k.source = k.text() }},
+		{"route", func(k *kong, raw *event.Raw) { raw.RouteID, k.routeID = k.nameAndID("id") }},
+		{"service", func(k *kong, raw *event.Raw) { raw.Service, k.service = k.nameAndID("host") }},
+		{"tries", (*kong).tries},
+		{"consumer", (*kong).consumer},
+		{"authenticated_entity", func(k *kong, raw *event.Raw) { _, raw.CredentialID = k.nameAndID("id") }},
+		{"workspace_name", func(k *kong, raw *event.Raw) { raw.Tenant = k.text() }},
+		{"trace_id", (*kong).trace},
+	},
+)
 
-func (k *kong) identity(raw *event.Raw, key string) {
-	switch key {
-	case "consumer":
-		k.consumer(raw)
-	case "authenticated_entity":
-		_, raw.CredentialID = k.nameAndID("id")
-	case "workspace_name":
-		raw.Tenant = k.text()
-	case "trace_id":
-		k.trace(raw)
-	default:
-		k.skip()
-	}
-}
+// kongRequest are the members of request.
+var kongRequest = newMembers(
+	(*kong).other,
+	[]member[kong]{
+		{"id", func(k *kong, raw *event.Raw) { raw.RequestID = k.text() }},
+		{"method", func(k *kong, _ *event.Raw) { k.method = k.text() }},
+		{"uri", func(k *kong, _ *event.Raw) { k.uri = k.text() }},
+		{"url", func(k *kong, _ *event.Raw) { k.url = k.text() }},
+		{"size", func(k *kong, raw *event.Raw) { raw.ReqBytes = k.quantity(asIs) }},
+		{"headers", (*kong).headers},
+		{"tls", (*kong).tls},
+	},
+)
 
-func (k *kong) request(raw *event.Raw) {
-	for key, ok := k.enter(); ok; key, ok = k.next() {
-		switch key {
-		case "id":
-			raw.RequestID = k.text()
-		case "method":
-			k.method = k.text()
-		case "uri":
-			k.uri = k.text()
-		case "url":
-			k.url = k.text()
-		case "size":
-			raw.ReqBytes = k.quantity(asIs)
-		case "headers":
-			k.headers(raw)
-		case "tls":
-			k.tls(raw)
-		default:
-			k.skip()
-		}
-	}
-}
+func (k *kong) other(*event.Raw) { k.skip() }
 
 func (k *kong) headers(raw *event.Raw) {
 	for name, ok := k.enter(); ok; name, ok = k.next() {
-		setHeader(raw, strings.ToLower(name), k.joined())
+		setHeader(raw, k.memory.lower(name), k.joined())
 	}
 }
 
@@ -235,7 +216,7 @@ func (k *kong) tries(raw *event.Raw) {
 			}
 		}
 		if raw.Upstream = ip; ip != "" && port != "" {
-			raw.Upstream = ip + ":" + port
+			raw.Upstream = k.memory.joined(ip, ":", port)
 		}
 		attempts++
 	}
@@ -283,5 +264,5 @@ func (k *kong) finish(raw *event.Raw) {
 		raw.Outcome = event.OutcomeUpstreamError
 	}
 	setTime(raw, k.at, &k.notes)
-	raw.Quality = k.notes.list()
+	raw.Quality = k.notes.appendTo(raw.Quality[:0])
 }

@@ -16,7 +16,7 @@ import (
 // attempt; the times of all count, the status and address of the last. The
 // client is $remote_addr, into which the realip module has put the address that
 // its trusted proxies name.
-func decodeNGINX(record []byte, raw *event.Raw) *event.DecodeError {
+func decodeNGINX(m *memory, record []byte, raw *event.Raw) *event.DecodeError {
 	raw.Reset("nginx")
 	if len(record) > 0 && record[0] != '{' {
 		m, n, err := readCLF(raw, view(record))
@@ -25,12 +25,20 @@ func decodeNGINX(record []byte, raw *event.Raw) *event.DecodeError {
 				raw.AuthType = event.AuthBasic
 			}
 			setEndTime(raw, m, &n)
-			raw.Quality = n.list()
+			raw.Quality = n.appendTo(raw.Quality[:0])
 		}
 		return err
 	}
-	x := nginx{scanner: newScanner(record), total: event.Absent, body: event.Absent}
-	x.read(raw)
+	x := &m.nginx
+	x.scanner = newScanner(m, record)
+	err := x.decode(raw)
+	*x = nginx{}
+	return err
+}
+
+func (x *nginx) decode(raw *event.Raw) *event.DecodeError {
+	x.total, x.body = event.Absent, event.Absent
+	nginxMembers.read(&x.scanner, &x.memory.nginxNext, x, raw)
 	if err := x.end(); err != nil {
 		return err
 	}
@@ -65,59 +73,71 @@ func (x *nginx) time(rank int) {
 	}
 }
 
-func (x *nginx) read(raw *event.Raw) {
-	for key, ok := x.enter(); ok; key, ok = x.next() {
-		switch key {
-		case "msec":
-			x.time(rankMsec)
-		case "time_iso8601":
-			x.time(rankISO)
-		case "time_local", "time", "timestamp", "@timestamp", "ts":
-			x.time(rankAny)
-		case "request":
-			x.line = x.text()
-		case "request_method", "method":
-			x.method = x.text()
-		case "request_uri":
-			x.target = x.text()
-		case "uri", "path", "url":
-			x.uri = x.text()
-		case "args", "query_string":
-			x.args = x.text()
-		case "server_protocol", "protocol":
-			x.protocol = x.text()
-		case "status", "response":
-			raw.Status, x.answered = x.status(key), true
-		case "remote_addr", "remote_ip", "client_ip", "client":
-			raw.Client = hostOf(x.text())
-		case "realip_remote_addr":
-			raw.Peer = hostOf(x.text())
-		default:
-			x.sizes(raw, key)
-		}
-	}
-}
-
-func (x *nginx) sizes(raw *event.Raw, key string) {
-	switch key {
-	case "body_bytes_sent", "bytes", "size":
-		x.body = x.quantity(asIs)
-	case "bytes_sent":
-		x.total = x.quantity(asIs)
-	case "request_length":
-		raw.ReqBytes = x.quantity(asIs)
-	case "request_time", "response_time":
-		raw.LatencyUS = x.quantity(fromSeconds)
-	case "upstream_response_time":
-		raw.UpstreamLatencyUS = x.sum()
-	case "upstream_status":
-		raw.UpstreamStatus, x.upstreamAsked = x.statusList(), true
-	case "upstream_addr":
-		raw.Upstream = x.lastOf(x.text())
-	default:
-		x.names(raw, key)
-	}
-}
+// nginxMembers are named after NGINX's variables, with the usual aliases; others
+// may be headers.
+var nginxMembers = newMembers(
+	(*nginx).header,
+	[]member[nginx]{
+		{"msec", func(x *nginx, _ *event.Raw) { x.time(rankMsec) }},
+		{"time_iso8601", func(x *nginx, _ *event.Raw) { x.time(rankISO) }},
+		{"time_local time timestamp @timestamp ts", func(x *nginx, _ *event.Raw) { x.time(rankAny) }},
+		{"request", func(x *nginx, _ *event.Raw) { x.line = x.text() }},
+		{"request_method method", func(x *nginx, _ *event.Raw) { x.method = x.text() }},
+		{"request_uri", func(x *nginx, _ *event.Raw) { x.target = x.text() }},
+		{"uri path url", func(x *nginx, _ *event.Raw) { x.uri = x.text() }},
+		{"args query_string", func(x *nginx, _ *event.Raw) { x.args = x.text() }},
+		{"server_protocol protocol", func(x *nginx, _ *event.Raw) { x.protocol = x.text() }},
+		{"status", func(x *nginx, raw *event.Raw) { raw.Status, x.answered = x.status("status"), true }},
+		{"response", func(x *nginx, raw *event.Raw) { raw.Status, x.answered = x.status("response"), true }},
+		{"remote_addr remote_ip client_ip client", func(x *nginx, raw *event.Raw) { raw.Client = hostOf(x.text()) }},
+		{"realip_remote_addr", func(x *nginx, raw *event.Raw) { raw.Peer = hostOf(x.text()) }},
+		{"body_bytes_sent bytes size", func(x *nginx, _ *event.Raw) { x.body = x.quantity(asIs) }},
+		{"bytes_sent", func(x *nginx, _ *event.Raw) { x.total = x.quantity(asIs) }},
+		{"request_length", func(x *nginx, raw *event.Raw) { raw.ReqBytes = x.quantity(asIs) }},
+		{"request_time response_time", func(x *nginx, raw *event.Raw) { raw.LatencyUS = x.quantity(fromSeconds) }},
+		{"upstream_response_time", func(x *nginx, raw *event.Raw) { raw.UpstreamLatencyUS = x.sum() }},
+		{"upstream_status", func(x *nginx, raw *event.Raw) { raw.UpstreamStatus, x.upstreamAsked = x.statusList(), true }},
+		{"upstream_addr", func(x *nginx, raw *event.Raw) { raw.Upstream = x.lastOf(x.text()) }},
+		{"host", func(x *nginx, raw *event.Raw) { raw.Host = hostName(x.text()) }},
+		{"server_name vhost", func(x *nginx, _ *event.Raw) { x.server = x.text() }},
+		{"scheme", func(x *nginx, raw *event.Raw) { raw.Scheme = strings.ToLower(x.text()) }},
+		{"remote_user user", func(x *nginx, raw *event.Raw) {
+			if raw.Principal = x.text(); raw.Principal != "" {
+				raw.AuthType = event.AuthBasic
+			}
+		}},
+		{"jwt_claim_sub", func(x *nginx, raw *event.Raw) {
+			if v := x.text(); v != "" {
+				raw.Principal, raw.AuthType = v, event.AuthJWT
+			}
+		}},
+		{"request_id req_id", func(x *nginx, raw *event.Raw) { raw.RequestID = x.text() }},
+		{"proxy_upstream_name", func(x *nginx, raw *event.Raw) {
+			if v := x.text(); raw.Service == "" {
+				raw.Service = v
+			}
+		}},
+		{"service_name", func(x *nginx, raw *event.Raw) { raw.Service = x.text() }},
+		{"ingress_name", func(x *nginx, raw *event.Raw) { raw.RouteID = x.text() }},
+		{"hostname", func(x *nginx, raw *event.Raw) { raw.GatewayID = x.text() }},
+		{"limit_req_status", func(x *nginx, raw *event.Raw) {
+			if x.text() == "REJECTED" {
+				raw.Outcome = event.OutcomeRateLimited
+			}
+		}},
+		{"ssl_protocol", func(x *nginx, raw *event.Raw) { raw.TLSVersion = x.text() }},
+		{"ssl_client_s_dn", func(x *nginx, raw *event.Raw) { raw.MTLSSubject = x.text() }},
+		{"ssl_client_verify", func(x *nginx, raw *event.Raw) {
+			if x.text() == "SUCCESS" {
+				raw.AuthType = event.AuthMTLS
+			}
+		}},
+		{"ssl_ja3 ssl_ja3_hash http_ssl_ja3 http_ssl_ja3_hash", func(x *nginx, raw *event.Raw) { raw.TLSFP = x.text() }},
+		{"user_agent agent", func(x *nginx, raw *event.Raw) { raw.UserAgent = x.text() }},
+		{"referer referrer http_referrer", func(x *nginx, raw *event.Raw) { raw.Referer = x.text() }},
+		{"x_forwarded_for", func(x *nginx, raw *event.Raw) { raw.XFF = forwarded(raw.XFF[:0], x.text()) }},
+	},
+)
 
 // sum adds up a list of seconds, one per attempt.
 func (x *nginx) sum() int64 {
@@ -136,69 +156,9 @@ func (x *nginx) sum() int64 {
 	return total
 }
 
-func (x *nginx) names(raw *event.Raw, key string) {
-	switch key {
-	case "host":
-		raw.Host = hostName(x.text())
-	case "server_name", "vhost":
-		x.server = x.text()
-	case "scheme":
-		raw.Scheme = strings.ToLower(x.text())
-	case "remote_user", "user":
-		if raw.Principal = x.text(); raw.Principal != "" {
-			raw.AuthType = event.AuthBasic
-		}
-	case "jwt_claim_sub":
-		if v := x.text(); v != "" {
-			raw.Principal, raw.AuthType = v, event.AuthJWT
-		}
-	case "request_id", "req_id":
-		raw.RequestID = x.text()
-	case "proxy_upstream_name":
-		if v := x.text(); raw.Service == "" {
-			raw.Service = v
-		}
-	case "service_name":
-		raw.Service = x.text()
-	case "ingress_name":
-		raw.RouteID = x.text()
-	case "hostname":
-		raw.GatewayID = x.text()
-	case "limit_req_status":
-		if x.text() == "REJECTED" {
-			raw.Outcome = event.OutcomeRateLimited
-		}
-	default:
-		x.tls(raw, key)
-	}
-}
-
-func (x *nginx) tls(raw *event.Raw, key string) {
-	switch key {
-	case "ssl_protocol":
-		raw.TLSVersion = x.text()
-	case "ssl_client_s_dn":
-		raw.MTLSSubject = x.text()
-	case "ssl_client_verify":
-		if x.text() == "SUCCESS" {
-			raw.AuthType = event.AuthMTLS
-		}
-	case "ssl_ja3", "ssl_ja3_hash", "http_ssl_ja3", "http_ssl_ja3_hash":
-		raw.TLSFP = x.text()
-	case "user_agent", "agent":
-		raw.UserAgent = x.text()
-	case "referer", "referrer", "http_referrer":
-		raw.Referer = x.text()
-	case "x_forwarded_for":
-		raw.XFF = forwarded(x.text())
-	default:
-		x.header(raw, key)
-	}
-}
-
 // header takes $http_<name>; every other member is skipped.
-func (x *nginx) header(raw *event.Raw, key string) {
-	name, ok := strings.CutPrefix(key, "http_")
+func (x *nginx) header(raw *event.Raw) {
+	name, ok := strings.CutPrefix(x.name, "http_")
 	if !ok {
 		x.skip()
 		return
@@ -240,7 +200,7 @@ func (x *nginx) finish(raw *event.Raw) *event.DecodeError {
 	x.setSizes(raw)
 	x.setOutcome(raw)
 	setEndTime(raw, m, &x.notes)
-	raw.Quality = x.notes.list()
+	raw.Quality = x.notes.appendTo(raw.Quality[:0])
 	return nil
 }
 

@@ -31,19 +31,10 @@ var noteNames = [noteCount]string{
 // Notes lists every value that a decoder puts into Quality, sorted.
 func Notes() []string { return append([]string(nil), noteNames[:]...) }
 
-// list gives the names in n, sorted. A single note, the usual case, is cut from
-// the table without allocation; its capacity is one, so appending copies.
-func (n notes) list() []string {
-	switch bits.OnesCount16(uint16(n)) {
-	case 0:
-		return nil
-	case 1:
-		i := bits.TrailingZeros16(uint16(n))
-		return noteNames[i : i+1 : i+1]
-	}
-	out := make([]string, 0, bits.OnesCount16(uint16(n)))
+// appendTo appends the names in n, sorted.
+func (n notes) appendTo(dst []string) []string {
 	for ; n != 0; n &= n - 1 {
-		out = append(out, noteNames[bits.TrailingZeros16(uint16(n))])
+		dst = append(dst, noteNames[bits.TrailingZeros16(uint16(n))])
 	}
-	return out
+	return dst
 }

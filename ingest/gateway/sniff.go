@@ -38,9 +38,9 @@ var markNames = []string{
 }
 
 // sniffObject recognises the format of a JSON object by its members.
-func sniffObject(text []byte) (decode, *event.DecodeError) {
+func sniffObject(m *memory, text []byte) (decode, *event.DecodeError) {
 	var seen uint32
-	s := newScanner(text)
+	s := newScanner(m, text)
 	for key, ok := s.enter(); ok; key, ok = s.next() {
 		if i := slices.Index(markNames, key); i >= 0 {
 			seen |= 1 << i
@@ -50,9 +50,9 @@ func sniffObject(text []byte) (decode, *event.DecodeError) {
 	if err := s.end(); err != nil {
 		return nil, err
 	}
-	for _, m := range marks {
-		if hasAll(seen, m.members) {
-			return m.decode, nil
+	for _, mark := range marks {
+		if hasAll(seen, mark.members) {
+			return mark.decode, nil
 		}
 	}
 	return nil, event.Reject(event.ReasonUnknownGateway, "", "a recognisable object, or the source type by configuration")

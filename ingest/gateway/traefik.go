@@ -14,18 +14,26 @@ import (
 // the last hop, the one that the trusted proxy saw, counts. Headers are there
 // only if the configuration keeps them, as request_<Name>. OriginStatus 0 means
 // that no service was asked.
-func decodeTraefik(record []byte, raw *event.Raw) *event.DecodeError {
+func decodeTraefik(m *memory, record []byte, raw *event.Raw) *event.DecodeError {
 	raw.Reset("traefik")
 	if len(record) > 0 && record[0] != '{' {
 		m, n, err := readCLF(raw, view(record))
 		if err == nil {
 			setTime(raw, m, &n)
-			raw.Quality = n.list()
+			raw.Quality = n.appendTo(raw.Quality[:0])
 		}
 		return err
 	}
-	t := traefik{scanner: newScanner(record)}
-	t.read(raw)
+	t := &m.traefik
+	t.scanner = newScanner(m, record)
+	err := t.decode(raw)
+	*t = traefik{}
+	return err
+}
+
+func (t *traefik) decode(raw *event.Raw) *event.DecodeError {
+	raw.BytesScope = event.BytesBody
+	traefikMembers.read(&t.scanner, &t.memory.traefikNext, t, raw)
 	if err := t.end(); err != nil {
 		return err
 	}
@@ -50,85 +58,49 @@ type traefik struct {
 	url                    string
 }
 
-func (t *traefik) read(raw *event.Raw) {
-	raw.BytesScope = event.BytesBody
-	for key, ok := t.enter(); ok; key, ok = t.next() {
-		switch key {
-		case "StartUTC":
-			t.start = t.text()
-		case "StartLocal":
+// traefikMembers are the members of Traefik's JSON; others may be headers.
+var traefikMembers = newMembers(
+	(*traefik).header,
+	[]member[traefik]{
+		{"StartUTC", func(t *traefik, _ *event.Raw) { t.start = t.text() }},
+		{"StartLocal", func(t *traefik, raw *event.Raw) {
 			if v := t.text(); t.start == "" {
 				t.start = v
 			}
-		case "RequestMethod":
-			t.method, t.asked = t.text(), true
-		case "RequestPath":
-			t.target = t.text()
-		case "RequestHost":
-			raw.Host = hostName(t.text())
-		case "RequestAddr":
-			t.addr = t.text()
-		case "RequestProtocol":
-			raw.HTTPVersion = httpVersion(t.text())
-		case "RequestScheme":
-			raw.Scheme = strings.ToLower(t.text())
-		case "DownstreamStatus":
-			raw.Status, t.answered = t.status("DownstreamStatus"), true
-		case "OriginStatus":
-			raw.UpstreamStatus = t.statusList()
-		case "level":
-			t.level = t.text() != ""
-		default:
-			t.sizes(raw, key)
-		}
-	}
-}
-
-func (t *traefik) sizes(raw *event.Raw, key string) {
-	switch key {
-	case "RequestContentSize":
-		raw.ReqBytes = t.quantity(asIs)
-	case "DownstreamContentSize":
-		raw.RespBytes = t.quantity(asIs)
-	case "Duration":
-		raw.LatencyUS = t.quantity(fromNanos)
-	case "OriginDuration":
-		raw.UpstreamLatencyUS = t.quantity(fromNanos)
-	default:
-		t.parties(raw, key)
-	}
-}
-
-func (t *traefik) parties(raw *event.Raw, key string) {
-	switch key {
-	case "ClientHost":
-		raw.Client = hostOf(lastHop(t.text()))
-	case "ClientAddr":
-		raw.Peer = hostOf(t.text())
-	case "ClientUsername":
-		if raw.Principal = t.text(); raw.Principal != "" {
-			raw.AuthType = event.AuthBasic
-		}
-	case "RouterName":
-		raw.RouteID = t.text()
-	case "ServiceName":
-		raw.Service = t.text()
-	case "ServiceAddr":
-		raw.Upstream = t.text()
-	case "ServiceURL":
-		t.serviceURL()
-	case "TLSVersion":
-		raw.TLSVersion = t.text()
-	case "TLSClientSubject":
-		if raw.MTLSSubject = t.text(); raw.MTLSSubject != "" {
-			raw.AuthType = event.AuthMTLS
-		}
-	case "TraceId":
-		raw.TraceID = traceID(t.text())
-	default:
-		t.header(raw, key)
-	}
-}
+		}},
+		{"RequestMethod", func(t *traefik, _ *event.Raw) { t.method, t.asked = t.text(), true }},
+		{"RequestPath", func(t *traefik, _ *event.Raw) { t.target = t.text() }},
+		{"RequestHost", func(t *traefik, raw *event.Raw) { raw.Host = hostName(t.text()) }},
+		{"RequestAddr", func(t *traefik, _ *event.Raw) { t.addr = t.text() }},
+		{"RequestProtocol", func(t *traefik, raw *event.Raw) { raw.HTTPVersion = httpVersion(t.text()) }},
+		{"RequestScheme", func(t *traefik, raw *event.Raw) { raw.Scheme = strings.ToLower(t.text()) }},
+		{"DownstreamStatus", func(t *traefik, raw *event.Raw) { raw.Status, t.answered = t.status("DownstreamStatus"), true }},
+		{"OriginStatus", func(t *traefik, raw *event.Raw) { raw.UpstreamStatus = t.statusList() }},
+		{"level", func(t *traefik, _ *event.Raw) { t.level = t.text() != "" }},
+		{"RequestContentSize", func(t *traefik, raw *event.Raw) { raw.ReqBytes = t.quantity(asIs) }},
+		{"DownstreamContentSize", func(t *traefik, raw *event.Raw) { raw.RespBytes = t.quantity(asIs) }},
+		{"Duration", func(t *traefik, raw *event.Raw) { raw.LatencyUS = t.quantity(fromNanos) }},
+		{"OriginDuration", func(t *traefik, raw *event.Raw) { raw.UpstreamLatencyUS = t.quantity(fromNanos) }},
+		{"ClientHost", func(t *traefik, raw *event.Raw) { raw.Client = hostOf(lastHop(t.text())) }},
+		{"ClientAddr", func(t *traefik, raw *event.Raw) { raw.Peer = hostOf(t.text()) }},
+		{"ClientUsername", func(t *traefik, raw *event.Raw) {
+			if raw.Principal = t.text(); raw.Principal != "" {
+				raw.AuthType = event.AuthBasic
+			}
+		}},
+		{"RouterName", func(t *traefik, raw *event.Raw) { raw.RouteID = t.text() }},
+		{"ServiceName", func(t *traefik, raw *event.Raw) { raw.Service = t.text() }},
+		{"ServiceAddr", func(t *traefik, raw *event.Raw) { raw.Upstream = t.text() }},
+		{"ServiceURL", func(t *traefik, _ *event.Raw) { t.serviceURL() }},
+		{"TLSVersion", func(t *traefik, raw *event.Raw) { raw.TLSVersion = t.text() }},
+		{"TLSClientSubject", func(t *traefik, raw *event.Raw) {
+			if raw.MTLSSubject = t.text(); raw.MTLSSubject != "" {
+				raw.AuthType = event.AuthMTLS
+			}
+		}},
+		{"TraceId", func(t *traefik, raw *event.Raw) { raw.TraceID = traceID(t.text()) }},
+	},
+)
 
 // serviceURL takes the URL of the server, a string or an object by version.
 func (t *traefik) serviceURL() {
@@ -145,13 +117,15 @@ func (t *traefik) serviceURL() {
 	}
 }
 
-func (t *traefik) header(raw *event.Raw, key string) {
-	name, ok := strings.CutPrefix(key, "request_")
+// header takes a member that is none of Traefik's own: a header, if it is named
+// like one.
+func (t *traefik) header(raw *event.Raw) {
+	name, ok := strings.CutPrefix(t.name, "request_")
 	if !ok {
 		t.skip()
 		return
 	}
-	setHeader(raw, strings.ToLower(name), t.text())
+	setHeader(raw, t.memory.lower(name), t.text())
 }
 
 // lastHop is the last item of a comma-separated list.
@@ -180,7 +154,7 @@ func (t *traefik) finish(raw *event.Raw) *event.DecodeError {
 		raw.Outcome = event.OutcomeUpstreamError
 	}
 	setTime(raw, m, &t.notes)
-	raw.Quality = t.notes.list()
+	raw.Quality = t.notes.appendTo(raw.Quality[:0])
 	return nil
 }
 
