@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/segmentio/kafka-go"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // Admin answers questions about a cluster and creates topics.
@@ -26,9 +27,9 @@ func NewAdmin(cfg Config) (*Admin, error) {
 // Close ends the connections.
 func (a *Admin) Close() { a.link.close() }
 
-// EnsureTopic creates a topic unless it exists; one that exists is left as it is.
-// Replication is the cluster's default. configs are topic settings such as
-// retention.ms.
+// EnsureTopic creates a topic unless it exists, and waits until every broker that
+// answers knows it; one that exists is left as it is. Replication is the cluster's
+// default. configs are topic settings such as retention.ms.
 func (a *Admin) EnsureTopic(ctx context.Context, topic string, partitions int, configs map[string]string) error {
 	t, err := a.link.topology(ctx, []string{topic})
 	if err != nil {
@@ -54,6 +55,27 @@ func (a *Admin) EnsureTopic(ctx context.Context, topic string, partitions int, c
 		return fmt.Errorf("create topic %s: %w: give this user CREATE, or have the topic created by an operator", topic, err)
 	case err != nil:
 		return fmt.Errorf("create topic %s with %d partitions: %w", topic, partitions, err)
+	}
+	return a.awaitTopic(ctx, topic, t.brokers)
+}
+
+// awaitTopic waits until each of the brokers knows the topic. Brokers that do not
+// answer are left out: they learn of it when they start.
+func (a *Admin) awaitTopic(ctx context.Context, topic string, brokers map[int32]string) error {
+	for _, addr := range brokers {
+		var retry backoff
+		for {
+			res, err := a.link.askBroker(ctx, addr, metadataRequest([]string{topic}))
+			if err != nil {
+				break
+			}
+			if found := readTopology(res.(*kmsg.MetadataResponse)).topics[topic]; found.err == nil || !passing(found.err) {
+				break
+			}
+			if err := retry.pause(ctx); err != nil {
+				return fmt.Errorf("create topic %s: made, but not known to %s: %w", topic, addr, err)
+			}
+		}
 	}
 	return nil
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -253,8 +252,6 @@ func take[T any](t testing.TB, what string, from <-chan T) T {
 	case v := <-from:
 		return v
 	case <-time.After(patience):
-		buf := make([]byte, 1<<20)
-		t.Logf("%s", buf[:runtime.Stack(buf, true)])
 		t.Fatalf("waited in vain for %s", what)
 		panic("unreachable")
 	}
@@ -281,7 +278,13 @@ func (k *cluster) consume(cfg Config, handler func(context.Context, *Partition) 
 func (k *cluster) run(c *Consumer, handler func(context.Context, *Partition) error) *running {
 	ctx, cancel := context.WithCancel(k.t.Context())
 	r := &running{k.t, cancel, make(chan error, 1)}
-	go func() { r.done <- c.Run(ctx, handler) }()
+	go func() {
+		err := c.Run(ctx, handler)
+		if err != nil { // a test that waits for something else would not tell
+			k.cfg.Log.Error("consumer ended", "error", err)
+		}
+		r.done <- err
+	}()
 	return r
 }
 

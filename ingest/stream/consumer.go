@@ -106,11 +106,7 @@ func (c *Consumer) orDone(ctx context.Context, err error) error {
 // check asks once whether the brokers answer, the topics exist and keep their
 // records, so that a mistake in the configuration is an error and not a retry.
 func (c *Consumer) check(ctx context.Context) error {
-	t, err := c.link.topology(ctx, c.link.cfg.Topics)
-	if err != nil {
-		return err
-	}
-	if err := t.check(c.link.cfg.Topics, c.link.cfg.Brokers[0]); err != nil {
+	if _, err := c.link.existing(ctx, c.link.cfg.Topics); err != nil {
 		return err
 	}
 	return c.link.refuseCompacted(ctx, c.link.cfg.Topics)

@@ -96,6 +96,23 @@ func TestHeartbeatGoesToCoordinator(t *testing.T) {
 	r.stop()
 }
 
+// A topic that was made a moment ago is not missing to whoever asks another broker.
+func TestNewTopicIsKnownEverywhere(t *testing.T) {
+	nodes := requireThreeNodes(t)
+	for range 3 {
+		k := newCluster(t, nodes.Addrs()...).withTopic(3)
+		for _, addr := range nodes.Addrs() {
+			res, err := k.admin.link.askBroker(t.Context(), addr, metadataRequest([]string{k.topic}))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if found := readTopology(res.(*kmsg.MetadataResponse)).topics[k.topic]; found.err != nil || len(found.partitions) != 3 {
+				t.Errorf("%s knows %d partitions of the topic, %v", addr, len(found.partitions), found.err)
+			}
+		}
+	}
+}
+
 // journal is what a consumer may rely on: the offset last acknowledged to it for
 // each partition. It is also the judge of what comes after.
 type journal struct {

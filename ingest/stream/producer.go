@@ -120,11 +120,8 @@ func batchLength(msgs []Message) int {
 // partitions lists the topic's partitions as a broker sees them now: keys must not
 // be spread by an old count.
 func (p *Producer) partitions(ctx context.Context, topic string) ([]int32, error) {
-	t, err := p.link.topology(ctx, []string{topic})
+	t, err := p.link.existing(ctx, []string{topic})
 	if err != nil {
-		return nil, err
-	}
-	if err := t.check([]string{topic}, p.link.cfg.Brokers[0]); err != nil {
 		return nil, err
 	}
 	found := t.topics[topic]

@@ -8,6 +8,7 @@ import (
 	"net"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/segmentio/kafka-go"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -110,6 +111,30 @@ func (t topology) check(names []string, broker string) error {
 		return missing
 	}
 	return nil
+}
+
+// topicPatience is how long a topic may be missing: each broker learns of a new
+// one in its own time, and another than the one that made it may be asked first.
+const topicPatience = time.Second
+
+// existing is the topology of topics that must be there.
+func (l *link) existing(ctx context.Context, names []string) (topology, error) {
+	start := time.Now()
+	var retry backoff
+	for {
+		t, err := l.topology(ctx, names)
+		if err != nil {
+			return topology{}, err
+		}
+		err = t.check(names, l.cfg.Brokers[0])
+		var missing *MissingTopicError
+		if !errors.As(err, &missing) || time.Since(start) > topicPatience {
+			return t, err
+		}
+		if err := retry.pause(ctx); err != nil {
+			return topology{}, err
+		}
+	}
 }
 
 // leader is the address of the broker that serves a partition.
