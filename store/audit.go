@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"gatehouse/ingest/event"
@@ -74,6 +75,9 @@ func (db *DB) Audit(ctx context.Context, scope AuditScope) ([]PartitionAudit, er
 	if err != nil {
 		return nil, err
 	}
+	if found, err = db.auditGaps(ctx, scope, found); err != nil {
+		return nil, err
+	}
 	for _, r := range scope.Acknowledged {
 		if found, err = db.auditTail(ctx, found, r); err != nil {
 			return nil, err
@@ -124,6 +128,35 @@ GROUP BY kafka_topic, kafka_topic_id, kafka_partition ORDER BY kafka_topic, kafk
 // codeUnknownFunction is what ClickHouse says of a view with parameters that is
 // not there.
 const codeUnknownFunction = 46
+
+// auditGaps stretches what is looked at over the gaps that were recorded in the
+// time.
+func (db *DB) auditGaps(ctx context.Context, scope AuditScope, found []PartitionAudit) ([]PartitionAudit, error) {
+	rows, err := db.conn.Query(ctx, `SELECT kafka_topic, topic_id, kafka_partition, min(first_offset), max(last_offset) FROM audit.ingest_gaps
+WHERE at >= fromUnixTimestamp64Milli(toInt64(?)) AND at < fromUnixTimestamp64Milli(toInt64(?)) AND ? IN ('', kafka_topic)
+GROUP BY kafka_topic, topic_id, kafka_partition`, max(scope.Since.UnixMilli(), 0), scope.Until.UnixMilli(), scope.Topic)
+	if err != nil {
+		return nil, fmt.Errorf("audit gaps: %w", describe(ctx, err))
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var r event.Range
+		if err := rows.Scan(&r.Topic, &r.TopicID, &r.Partition, &r.First, &r.Last); err != nil {
+			return nil, fmt.Errorf("audit gaps: %w", err)
+		}
+		i := slices.IndexFunc(found, func(p PartitionAudit) bool { return p.is(r) })
+		if i < 0 {
+			i, found = len(found), append(found, PartitionAudit{Topic: r.Topic, TopicID: r.TopicID, Partition: r.Partition, First: r.First, Last: r.Last})
+		}
+		p := &found[i]
+		p.First, p.Last = min(p.First, r.First), max(p.Last, r.Last)
+		p.Missing = p.Last - p.First + 1 // examine counts
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("audit gaps: %w", describe(ctx, err))
+	}
+	return found, nil
+}
 
 // auditTail stretches, or cuts, what is looked at to what was acknowledged.
 // Offsets behind that may still be on their way.
@@ -261,7 +294,7 @@ func ofRange(r event.Range) []any {
 // not full.
 func (db *DB) findMissing(ctx context.Context, p *PartitionAudit, gaps []Offsets) error {
 	r := p.Range()
-	p.Gaps, p.GapOffsets, p.Missing, p.Stored = nil, 0, 0, 0
+	p.Gaps, p.GapOffsets, p.Missing, p.Stored, p.Events, p.Rejected = nil, 0, 0, 0, 0, 0
 	chunks, err := db.chunks(ctx, r)
 	if err != nil {
 		return fmt.Errorf("audit %s: %w", r, err)
@@ -270,7 +303,7 @@ func (db *DB) findMissing(ctx context.Context, p *PartitionAudit, gaps []Offsets
 	for _, c := range append(chunks, chunk{span: Offsets{r.Last + 1, r.Last}}) {
 		holes := []Offsets{{next, c.span.First - 1}}
 		next = c.span.Last + 1
-		p.Stored += c.stored
+		p.Stored, p.Events, p.Rejected = p.Stored+c.stored, p.Events+c.events, p.Rejected+c.rejected
 		if holes[0].Count() <= 0 {
 			holes = nil
 		}
@@ -299,14 +332,15 @@ func (p *PartitionAudit) count(holes, gaps []Offsets) {
 	p.Gaps = append(p.Gaps, WithoutOffsets(holes, missing)...)
 }
 
-// chunk is a span of offsets and how many of them have rows.
+// chunk is a span of offsets, how many of them have rows, and how many rows.
 type chunk struct {
-	span   Offsets
-	stored int64
+	span             Offsets
+	stored           int64
+	events, rejected uint64
 }
 
 func (db *DB) chunks(ctx context.Context, r event.Range) ([]chunk, error) {
-	rows, err := db.conn.Query(ctx, "SELECT intDiv(kafka_offset, toInt64(?)) AS n, toInt64(groupBitmap(toUInt64(kafka_offset)))"+ofPartition+
+	rows, err := db.conn.Query(ctx, "SELECT intDiv(kafka_offset, toInt64(?)) AS n, toInt64(groupBitmap(toUInt64(kafka_offset))), countIf(rejected = 0), countIf(rejected = 1)"+ofPartition+
 		" GROUP BY n ORDER BY n", append([]any{auditChunk}, ofRange(r)...)...)
 	if err != nil {
 		return nil, describe(ctx, err)
@@ -314,11 +348,13 @@ func (db *DB) chunks(ctx context.Context, r event.Range) ([]chunk, error) {
 	defer rows.Close()
 	var out []chunk
 	for rows.Next() {
-		var n, stored int64
-		if err := rows.Scan(&n, &stored); err != nil {
+		var c chunk
+		var n int64
+		if err := rows.Scan(&n, &c.stored, &c.events, &c.rejected); err != nil {
 			return nil, err
 		}
-		out = append(out, chunk{Offsets{max(n*auditChunk, r.First), min((n+1)*auditChunk-1, r.Last)}, stored})
+		c.span = Offsets{max(n*auditChunk, r.First), min((n+1)*auditChunk-1, r.Last)}
+		out = append(out, c)
 	}
 	return out, rows.Err()
 }

@@ -146,10 +146,10 @@ func (g *guard) decide(ctx context.Context, p *stream.Partition, behind store.Of
 	if behind.First == 0 {
 		has = "has nothing of it"
 	}
-	return nil, fmt.Errorf(`%s/%d: group %s has acknowledged everything up to offset %d, but ClickHouse %s (topic id %s): it was emptied, restored from a backup, or belongs to another Kafka. Kafka still has the records, from offset %d on. Restore ClickHouse, or point clickhouse.url or data_dir at the one that belongs to this group; or start once with
+	return nil, fmt.Errorf(`group %s has acknowledged everything up to offset %d, but ClickHouse %s (topic id %s): it was emptied, restored from a backup, or belongs to another Kafka. Kafka still has the records, from offset %d on. Restore ClickHouse, or point clickhouse.url or data_dir at the one that belongs to this group; or start once with
   gatehouse run --missing=reread   to store again what Kafka still has
   gatehouse run --missing=accept   to record the offsets as lost in audit.ingest_gaps`,
-		p.Topic(), p.ID(), g.group, behind.Last, has, r.TopicID, first)
+		g.group, behind.Last, has, r.TopicID, first)
 }
 
 // rewound is a partition that is read from an offset before the group's. What the
