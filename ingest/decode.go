@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"errors"
+	"slices"
 	"time"
 
 	"gatehouse/ingest/event"
@@ -67,7 +68,7 @@ func newDecoding() *decoding {
 func (w *decoding) redact(index int32, raw *event.Raw) {
 	w.origin.Index = index
 	n := len(w.out.Events)
-	w.out.Events = append(w.out.Events, event.Event{})
+	w.out.Events = slices.Grow(w.out.Events, 1)[:n+1] // not cleared: Redact sets every field
 	if err := w.Redactor.Redact(raw, w.origin, &w.out.Events[n]); err != nil {
 		w.out.Events = w.out.Events[:n]
 		w.refuse(index, asDecodeError(err), w.size)

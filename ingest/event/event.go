@@ -2,6 +2,7 @@ package event
 
 import (
 	"net/netip"
+	"strconv"
 	"time"
 )
 
@@ -256,10 +257,7 @@ func first(values ...string) string {
 
 // Bits of the network that stands in for the autonomous system where no ASN
 // database is configured: a phone that changes address mostly stays inside it.
-const (
-	netBits4 = 16
-	netBits6 = 32
-)
+const netBits6 = 32 // and 16 of an IPv4 address, the first two of its four numbers
 
 // Network is the /16 of an IPv4 address or the /32 of an IPv6 address in CIDR
 // form, and "" for the zero Addr.
@@ -272,12 +270,15 @@ func appendNetwork(dst []byte, ip netip.Addr) []byte {
 	if !ip.IsValid() {
 		return dst
 	}
-	ip = ip.Unmap().WithZone("")
-	bits := netBits6
-	if ip.Is4() {
-		bits = netBits4
+	ip = ip.Unmap()
+	if ip.Is4() { // the usual case, spelled out because it is in every event
+		quad := ip.As4()
+		dst = strconv.AppendUint(dst, uint64(quad[0]), 10)
+		dst = append(dst, '.')
+		dst = strconv.AppendUint(dst, uint64(quad[1]), 10)
+		return append(dst, ".0.0/16"...)
 	}
-	p, err := ip.Prefix(bits)
+	p, err := ip.WithZone("").Prefix(netBits6)
 	if err != nil {
 		return dst
 	}

@@ -32,13 +32,13 @@ type memoEntry[V any] struct {
 	value V
 }
 
-// get gives what is known of a text.
-func (m *memo[V]) get(text string) (value V, ok bool) {
+// get gives what is known of a text, until the next put; nil if nothing is.
+func (m *memo[V]) get(text string) *V {
 	e := &m.entries[slotOf(text)]
 	if len(text) != int(e.size) || text != unsafe.String(&e.text[0], len(text)) {
-		return value, false
+		return nil
 	}
-	return e.value, true
+	return &e.value
 }
 
 // put remembers what is known of a text, in place of another one.
@@ -83,11 +83,7 @@ func slotOf(text string) int {
 type stringSet struct{ memo[struct{}] }
 
 func (c *stringSet) has(v string) bool {
-	if v == "" {
-		return true
-	}
-	_, ok := c.get(v)
-	return ok
+	return v == "" || c.get(v) != nil
 }
 
 func (c *stringSet) add(v string) { c.put(v, struct{}{}) }

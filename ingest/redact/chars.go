@@ -25,6 +25,7 @@ const (
 	classShown  // printable ASCII
 	classNote   // names of notes
 	classMask   // what a masked value is surrounded by
+	classCoded  // changes a path: "%", ";", "?", "#", and what may not stand in one
 )
 
 const (
@@ -62,6 +63,7 @@ func classify() [256]uint16 {
 		{classMethod, "-_", classUpper},
 		{classNote, "_", classLower | classDigit},
 		{classMask, "[]<>(){}*#.-xX", 0},
+		{classCoded, "%;?#", 0},
 	} {
 		for c := range t {
 			if t[c]&add.of != 0 || strings.IndexByte(add.bytes, byte(c)) >= 0 {
@@ -73,6 +75,11 @@ func classify() [256]uint16 {
 		t[c] |= classShown
 		if c != ' ' && c != '{' && c != '}' {
 			t[c] |= classURL
+		}
+	}
+	for c := range t {
+		if t[c]&classURL == 0 {
+			t[c] |= classCoded
 		}
 	}
 	return t
@@ -94,6 +101,14 @@ func anyOf(s string) (any uint16) {
 		any |= classes[s[i]]
 	}
 	return any
+}
+
+// cutByte is strings.Cut at one byte, without the detours.
+func cutByte(s string, sep byte) (before, after string, found bool) {
+	if i := strings.IndexByte(s, sep); i >= 0 {
+		return s[:i], s[i+1:], true
+	}
+	return s, "", false
 }
 
 func isDigit(c byte) bool { return classes[c]&classDigit != 0 }

@@ -9,8 +9,8 @@ import (
 
 // host is a host name in lower case without its port, or "" where v is none.
 func (s *scratch) host(v string) string {
-	if v == "" {
-		return ""
+	if v == "" || s.hosts.has(v) && v[len(v)-1] != '.' && anyOf(v)&classUpper == 0 {
+		return v // as decoders give it
 	}
 	name, _ := splitPort(strings.TrimSpace(v))
 	name = lower(strings.TrimSuffix(name, "."))
@@ -59,10 +59,8 @@ func isHost(v string) bool {
 
 // addr reads an address, with or without port, brackets and zone.
 func addr(v string) (netip.Addr, bool) {
-	if v != "" && isDigit(v[0]) { // mostly nothing is to be cut off
-		if ip, err := netip.ParseAddr(v); err == nil {
-			return ip.Unmap().WithZone(""), true
-		}
+	if ip, ok := parse4(v); ok {
+		return ip, true
 	}
 	if v = strings.TrimSpace(v); v == "" {
 		return netip.Addr{}, false
@@ -75,6 +73,33 @@ func addr(v string) (netip.Addr, bool) {
 		}
 	}
 	return ip.Unmap().WithZone(""), true
+}
+
+// parse4 reads an IPv4 address that is nothing else, as most are.
+func parse4(v string) (netip.Addr, bool) {
+	const longest = len("255.255.255.255")
+	if len(v) > longest {
+		return netip.Addr{}, false
+	}
+	var quad [4]byte
+	field, value, digits := 0, 0, 0
+	for i := range len(v) {
+		switch c := v[i]; {
+		case c-'0' <= 9 && (digits == 0 || value > 0):
+			value = value*10 + int(c-'0')
+			digits++
+		case c == '.' && digits > 0 && field < 3:
+			quad[field] = byte(value)
+			field, value, digits = field+1, 0, 0
+		default:
+			return netip.Addr{}, false
+		}
+		if value > 255 {
+			return netip.Addr{}, false
+		}
+	}
+	quad[field] = byte(value)
+	return netip.AddrFrom4(quad), field == 3 && digits > 0
 }
 
 // client writes ClientIP or ClientHost, PeerIP and XFF.

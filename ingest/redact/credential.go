@@ -43,7 +43,7 @@ func (s *scratch) assume(t event.AuthType) {
 }
 
 func (s *scratch) authorization(raw *event.Raw) {
-	scheme, value, _ := strings.Cut(strings.TrimSpace(raw.Authorization), " ")
+	scheme, value, _ := cutByte(strings.TrimSpace(raw.Authorization), ' ')
 	value = strings.TrimSpace(value)
 	if isMasked(value) || value == "" && isMasked(scheme) {
 		return

@@ -58,11 +58,8 @@ func (s *scratch) target(raw *event.Raw) {
 	e := s.e
 	e.Host = s.host(raw.Host)
 	path, query := raw.Path, raw.Query
-	if i := strings.IndexAny(path, "?#"); i >= 0 { // a decoder that did not part them
-		if query == "" && path[i] == '?' {
-			query = path[i+1:]
-		}
-		path = path[:i]
+	if anyOf(path)&classCoded != 0 {
+		path, query = splitTarget(path, query)
 	}
 	e.Path = s.walk(path, false)
 	s.routes(raw)
@@ -72,6 +69,18 @@ func (s *scratch) target(raw *event.Raw) {
 	e.Service = s.name(raw.Service)
 	e.Upstream = s.name(raw.Upstream)
 	e.APIVersion = cut(s.name(raw.APIVersion), 64)
+}
+
+// splitTarget takes query and fragment off a path whose decoder did not.
+func splitTarget(path, query string) (string, string) {
+	i := strings.IndexAny(path, "?#")
+	if i < 0 {
+		return path, query
+	}
+	if query == "" && path[i] == '?' {
+		query = path[i+1:]
+	}
+	return path[:i], query
 }
 
 // routes writes Route: the gateway's own, else the one learned from the path.

@@ -14,10 +14,30 @@ const maxSegment = 256
 // pathWalk is the state between the segments of one path.
 type pathWalk struct {
 	s        *scratch
-	previous string // the last segment that is a word, "" behind an id
-	secret   bool   // the segment before announces a secret
-	dated    bool   // the segments before are a year
-	foreign  bool   // of another request: no objects, and no credential of this one
+	previous string    // the last segment that is a word, "" behind an id
+	facts    wordFacts // of previous
+	secret   bool      // the segment before announces a secret
+	dated    bool      // the segments before are a year
+	foreign  bool      // of another request: no objects, and no credential of this one
+	coded    bool      // the path has bytes that mean something or must be escaped
+}
+
+// wordFacts are what a segment that is a word tells of the next one.
+type wordFacts struct {
+	secret  bool // it is a secret
+	counter bool // numbers count something
+	size    uint8
+	name    [longestName]byte // of the id, in the route
+}
+
+// longestName is the longest name of an id in a route: a word of 48 bytes, with
+// "y" and "_id" behind it.
+const longestName = 52
+
+func factsOf(word string) (f wordFacts) {
+	f.secret, f.counter = announcesSecret(word), isCounter(word)
+	f.size = uint8(len(appendIDName(f.name[:0], word)))
+	return f
 }
 
 // walk is a path as it is stored. It leaves the learned template in route, and
@@ -25,7 +45,7 @@ type pathWalk struct {
 func (s *scratch) walk(raw string, foreign bool) string {
 	raw = s.clip(raw, event.MaxPath, '/', notePathCut)
 	s.buf, s.route = s.buf[:0], s.route[:0]
-	w := pathWalk{s: s, foreign: foreign}
+	w := pathWalk{s: s, foreign: foreign, coded: anyOf(raw)&classCoded != 0}
 	for start := 0; start <= len(raw); {
 		end := start
 		for end < len(raw) && raw[end] != '/' {
@@ -66,20 +86,13 @@ func (s *scratch) clip(v string, limit int, separator byte, n notes) string {
 // segment writes one segment; rest is what follows it.
 func (w *pathWalk) segment(raw, rest string) {
 	s := w.s
-	if i := strings.IndexByte(raw, ';'); i >= 0 {
-		w.matrix(raw[i+1:])
-		raw = raw[:i]
+	if w.coded {
+		if i := strings.IndexByte(raw, ';'); i >= 0 {
+			w.matrix(raw[i+1:])
+			raw = raw[:i]
+		}
 	}
-	if raw == "" {
-		return
-	}
-	switch {
-	case w.secret:
-	case len(raw) < minPAN && allOf(raw, classDigit):
-		w.identity(shapeInt, raw, raw, "", rest)
-		return
-	case s.words.has(raw):
-		w.word(raw, raw)
+	if raw == "" || !w.secret && w.usual(raw, rest) {
 		return
 	}
 	value, readable := decode(raw)
@@ -105,24 +118,49 @@ func (w *pathWalk) segment(raw, rest string) {
 	case kind >= shapeInt:
 		w.identity(kind, raw, stem, ext, rest)
 	default:
-		w.word(raw, value)
-		if kind == shapeWord && raw == value && len(raw) <= maxParam {
-			s.words.add(raw)
+		facts := factsOf(value)
+		w.word(raw, value, &facts)
+		if kind == shapeWord && raw == value {
+			s.words.put(raw, facts)
 		}
 	}
 }
 
+// usual writes a segment of which nothing needs to be found out: a number too
+// short for a card's, or a word that occurred before.
+func (w *pathWalk) usual(raw, rest string) bool {
+	if len(raw) < minPAN && allOf(raw, classDigit) {
+		w.identity(shapeInt, raw, raw, "", rest)
+		return true
+	}
+	facts := w.s.words.get(raw)
+	if facts == nil {
+		return false
+	}
+	w.word(raw, raw, facts)
+	return true
+}
+
 // word writes a segment that is kept in path and route alike.
-func (w *pathWalk) word(raw, value string) {
+func (w *pathWalk) word(raw, value string, facts *wordFacts) {
 	start := len(w.s.buf)
-	w.s.buf = appendEscaped(w.s.buf, raw)
+	w.escaped(raw)
 	if w.dated = w.dated && isMonth(value); w.dated {
 		w.s.route = append(w.s.route, "{date}"...)
 	} else {
 		w.s.route = append(w.s.route, w.s.buf[start:]...)
 	}
-	w.previous = value
-	w.secret = announcesSecret(value)
+	w.previous, w.facts = value, *facts
+	w.secret = facts.secret
+}
+
+// escaped writes a segment to the path.
+func (w *pathWalk) escaped(raw string) {
+	if w.coded {
+		w.s.buf = appendEscaped(w.s.buf, raw)
+	} else {
+		w.s.buf = append(w.s.buf, raw...)
+	}
 }
 
 // write appends the same to path and route.
@@ -158,7 +196,7 @@ func (w *pathWalk) hide(kind shape, value, ext string) {
 // the route. Assets of a page keep theirs in the route too.
 func (w *pathWalk) identity(kind shape, raw, stem, ext, rest string) {
 	s := w.s
-	s.buf = appendEscaped(s.buf, raw)
+	w.escaped(raw)
 	if ext != "" && !fileTypes[lower(ext[1:])] {
 		s.route = appendEscaped(s.route, raw)
 		w.previous = ""
@@ -169,7 +207,7 @@ func (w *pathWalk) identity(kind shape, raw, stem, ext, rest string) {
 		w.previous = ""
 		return
 	}
-	counts := isCounter(w.previous)
+	counts := w.previous != "" && w.facts.counter
 	start, end := w.templateName()
 	s.route = append(s.route, ext...)
 	w.previous = ""
@@ -229,15 +267,23 @@ func announcesSecret(word string) bool {
 func (w *pathWalk) templateName() (start, end int) {
 	r := append(w.s.route, '{')
 	start = len(r)
-	const longest = 48
-	if word := w.previous; len(word) <= longest && !isVersion(word) && allOf(word, classWord) {
-		r = append(appendSingular(r, word), "_id"...)
-	} else {
+	if w.previous == "" {
 		r = append(r, "id"...)
+	} else {
+		r = append(r, w.facts.name[:w.facts.size]...)
 	}
 	end = len(r)
 	w.s.route = append(r, '}')
 	return start, end
+}
+
+// appendIDName appends the name of an id behind a word: order_id behind orders.
+func appendIDName(dst []byte, word string) []byte {
+	const longest = 48
+	if len(word) <= longest && !isVersion(word) && allOf(word, classWord) {
+		return append(appendSingular(dst, word), "_id"...)
+	}
+	return append(dst, "id"...)
 }
 
 // isVersion says whether a word is v1, v2.3 and so on.

@@ -21,7 +21,7 @@ func (s *scratch) query(raw string) {
 			break
 		}
 		var param string
-		param, rest, _ = strings.Cut(rest, "&")
+		param, rest, _ = cutByte(rest, '&')
 		if param != "" {
 			s.param(param)
 		}
@@ -35,7 +35,7 @@ func (s *scratch) query(raw string) {
 
 // param writes one parameter.
 func (s *scratch) param(param string) {
-	name, raw, assigned := strings.Cut(param, "=")
+	name, raw, assigned := cutByte(param, '=')
 	p, ok := s.paramOf(name)
 	if !ok || tokenAt(param, 0) > len(name) {
 		s.notes |= noteParamDropped
@@ -145,8 +145,8 @@ type param struct {
 
 // paramOf is what a name tells, and whether it is one.
 func (s *scratch) paramOf(name string) (param, bool) {
-	if p, ok := s.params.get(name); ok && name != "" {
-		return p, true
+	if p := s.params.get(name); p != nil && name != "" {
+		return *p, true
 	}
 	if !isParamName(name) {
 		return param{}, false

@@ -22,10 +22,10 @@ type scratch struct {
 	found   int // of objects
 
 	agents agentCache
-	hosts  stringSet // well-formed host names
-	words  stringSet // path segments that are words
-	accept stringSet // values of Accept headers
-	clean  stringSet // names and routes in which there is no secret
+	hosts  stringSet       // well-formed host names
+	words  memo[wordFacts] // path segments that are words
+	accept stringSet       // values of Accept headers
+	clean  stringSet       // names and routes in which there is no secret
 	params memo[param]
 	tokens tokenCache
 	lists  listCache
