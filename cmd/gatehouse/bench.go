@@ -7,7 +7,6 @@ import (
 	"io"
 	"math"
 	"os"
-	"runtime"
 	"runtime/pprof"
 	"strings"
 	"syscall"
@@ -19,8 +18,15 @@ import (
 	"gatehouse/ingest/traffic"
 )
 
-// benchCmd measures the whole path.
+// benchCmd measures; without a further word, the whole path.
 type benchCmd struct {
+	Path   benchPathCmd   `cmd:"" default:"withargs" help:"Measure the whole path, alerts included."`
+	Ingest benchIngestCmd `cmd:"" help:"Measure Kafka to ClickHouse, beside other ways there."`
+	Part   benchPartCmd   `cmd:"" hidden:""`
+}
+
+// benchPathCmd measures the whole path.
+type benchPathCmd struct {
 	Events  int           `help:"Events of the backlog." default:"500000"`
 	Rate    int           `help:"Events per second while latency is measured." default:"2000"`
 	For     time.Duration `help:"How long latency is measured." default:"80s"`
@@ -30,7 +36,7 @@ type benchCmd struct {
 }
 
 // Help is printed below the flags.
-func (benchCmd) Help() string {
+func (benchPathCmd) Help() string {
 	return `Everything runs in this one process: broker, ingester, detector, ClickHouse and
 Slack's stand-in; its CPU time is the sum of theirs. First a backlog is worked off,
 then calls come in at a steady rate with short scans in between, one every four
@@ -61,7 +67,7 @@ type measured struct {
 }
 
 // Run is the command.
-func (c *benchCmd) Run(ctx context.Context, con *console) error {
+func (c *benchPathCmd) Run(ctx context.Context, con *console) error {
 	quiet := &console{in: con.in, out: io.Discard, err: con.err, errIsTerm: con.errIsTerm}
 	d := &demo{con: quiet, seed: 11}
 	b := &bench{cmd: c, demo: d, progress: con.progress()}
@@ -77,14 +83,14 @@ func (c *benchCmd) Run(ctx context.Context, con *console) error {
 
 // bench is one measurement.
 type bench struct {
-	cmd      *benchCmd
+	cmd      *benchPathCmd
 	demo     *demo
 	progress *progress
 	result   measured
 }
 
 func (b *bench) run(ctx context.Context) error {
-	b.result.Machine = fmt.Sprintf("%d cores, %s/%s, %s", runtime.NumCPU(), runtime.GOOS, runtime.GOARCH, runtime.Version())
+	b.result.Machine = machine()
 	a := b.demo.app
 	if err := a.start(ctx); err != nil {
 		return err
@@ -369,8 +375,11 @@ func memoryMiB() float64 { return procStatus("VmRSS") }
 
 func peakMiB() float64 { return procStatus("VmHWM") }
 
-func procStatus(key string) float64 {
-	text, err := os.ReadFile("/proc/self/status")
+func procStatus(key string) float64 { return statusMiB("/proc/self/status", key) }
+
+// statusMiB reads a size from a status file of /proc, where there is one; else NaN.
+func statusMiB(path, key string) float64 {
+	text, err := os.ReadFile(path)
 	if err != nil {
 		return math.NaN()
 	}

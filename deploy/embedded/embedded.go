@@ -34,6 +34,11 @@ type Config struct {
 	// Topics are created if missing, name → partitions (at least 1). The broker
 	// creates no topic by itself.
 	Topics map[string]int32
+	// Measuring starts the SQL engine for a benchmark: the writer may do anything,
+	// DROP and the Kafka table engine included, and memory is bounded by the
+	// machine alone, so that other ways into ClickHouse can be measured in the
+	// same engine. Never for data that matters: nothing is append-only then.
+	Measuring bool
 	// Progress is where the one-time engine download is shown, as a bar on a
 	// terminal and as lines elsewhere; nil = silent.
 	Progress io.Writer

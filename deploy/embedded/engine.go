@@ -69,7 +69,7 @@ func (c *sqlEngine) open(cfg Config, libPath string) error {
 	}
 	// The Go runtime owns the signals of this process.
 	lib.setSignalHandlers(0)
-	config, err := writeEngineConfig(cfg.Dir)
+	config, err := writeEngineConfig(cfg.Dir, cfg.Measuring)
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,95 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"strings"
+	"time"
+)
+
+// wayResult is what was measured of one way. CPU is in seconds per million events.
+type wayResult struct {
+	Key          string  `json:"key"`
+	Title        string  `json:"title"`
+	EventsPerSec float64 `json:"events_per_second"`
+	ClientCPU    float64 `json:"client_cpu_seconds_per_million"`
+	EngineCPU    float64 `json:"engine_cpu_seconds_per_million"`
+	// MergeCPU is of background merges while reading, and of merging to one part.
+	MergeCPU     float64 `json:"merge_cpu_seconds_per_million"`
+	TotalCPU     float64 `json:"total_cpu_seconds_per_million"`
+	SeenP50      float64 `json:"event_to_queryable_p50_seconds"`
+	SeenP99      float64 `json:"event_to_queryable_p99_seconds"`
+	ClientMemory float64 `json:"client_peak_mib"`
+	EngineMemory float64 `json:"engine_peak_mib"`
+	StoredBytes  float64 `json:"stored_bytes_per_event"`
+	Content      content `json:"content"`
+
+	ours bool
+}
+
+// setBacklog takes the usage of the client at the end of reading, and of the
+// engine before, at the end of reading, and after merging.
+func (r *wayResult) setBacklog(events float64, took time.Duration, client usage, engine [3]usage) {
+	before, drained, merged := engine[0], engine[1], engine[2]
+	background := drained.merges - before.merges
+	perMillion := 1e6 / events
+	r.EventsPerSec = events / took.Seconds()
+	r.ClientCPU = client.cpu * perMillion
+	r.EngineCPU = (drained.cpu - before.cpu - background) * perMillion
+	r.MergeCPU = (merged.cpu - drained.cpu + background) * perMillion
+	r.TotalCPU = r.ClientCPU + r.EngineCPU + r.MergeCPU
+	r.ClientMemory, r.EngineMemory = client.peak, merged.peak
+}
+
+// ingestReport is what the benchmark prints.
+type ingestReport struct {
+	Machine  string      `json:"machine"`
+	Events   int         `json:"events"`
+	RawBytes float64     `json:"raw_bytes_per_event"`
+	Rate     int         `json:"latency_rate"`
+	Ways     []wayResult `json:"ways"`
+}
+
+func (b *ingestBench) report() ingestReport {
+	return ingestReport{
+		Machine: machine(), Events: b.cmd.Events, RawBytes: float64(b.rawBytes) / float64(b.cmd.Events), Rate: b.cmd.Rate, Ways: b.results,
+	}
+}
+
+// machine says on what was measured.
+func machine() string {
+	model := runtime.GOARCH
+	if text, err := os.ReadFile("/proc/cpuinfo"); err == nil {
+		for line := range strings.Lines(string(text)) {
+			if key, value, _ := strings.Cut(line, ":"); strings.TrimSpace(key) == "model name" {
+				model = strings.TrimSpace(value)
+				break
+			}
+		}
+	}
+	return fmt.Sprintf("%d cores, %s, %s/%s, %s", runtime.NumCPU(), model, runtime.GOOS, runtime.GOARCH, runtime.Version())
+}
+
+func (r ingestReport) print(con *console, asJSON bool) error {
+	if asJSON {
+		return con.json(r)
+	}
+	con.printf("%d events of %.0f B from Kafka into ClickHouse, on %s\n\n", r.Events, r.RawBytes, r.Machine)
+	con.printf("| way | events/s | CPU s per million events: client | engine | merges | **all** | event → queryable at %d/s, p50 · p99 | peak MiB, client · engine | B stored per event |\n", r.Rate)
+	con.printf("|---|---|---|---|---|---|---|---|---|\n")
+	for _, w := range r.Ways {
+		client, memory := "–", fmt.Sprintf("– · %.0f", w.EngineMemory)
+		if w.ClientCPU > 0 {
+			client, memory = fmt.Sprintf("%.2f", w.ClientCPU), fmt.Sprintf("%.0f · %.0f", w.ClientMemory, w.EngineMemory)
+		}
+		latency := "–"
+		if w.SeenP99 > 0 {
+			latency = fmt.Sprintf("%.2f s · %.2f s", w.SeenP50, w.SeenP99)
+		}
+		con.printf("| %s | %.0f | %s | %.2f | %.2f | **%.2f** | %s | %s | %.1f |\n",
+			w.Title, w.EventsPerSec, client, w.EngineCPU, w.MergeCPU, w.TotalCPU, latency, memory, w.StoredBytes)
+	}
+	con.printf("\nRows and hashes agree.\n")
+	return nil
+}
