@@ -52,7 +52,7 @@ Examples:
 const (
 	chaosTopic      = "gateway-logs"
 	chaosGroup      = "chaos"
-	chaosPartitions = 4
+	chaosPartitions = 4 // of each topic
 )
 
 // chaosBroker is a Kafka that can be killed.
@@ -71,13 +71,22 @@ type chaos struct {
 	dir      string
 	ends     []func() error
 
-	broker    chaosBroker
-	db        *engine
-	databases []*engine // every one that events went to
-	admin     *stream.Admin
-	one       *ingester // the ingester of most phases
-	load      *load
-	phases    []*phaseRun
+	broker chaosBroker
+	stage
+	beside []*stage // other databases, with topics of their own
+}
+
+// stage is one database with a topic of its own: what is sent there, who stores
+// it, and what is done to them.
+type stage struct {
+	name         string // "" is the main one
+	topic, group string
+	db           *engine
+	admin        *stream.Admin
+	one          *ingester // the ingester of most phases
+	load         *load
+	phases       []*phaseRun
+	verdict      *verdict
 }
 
 // Run is the command.
@@ -88,21 +97,22 @@ func (c *chaosCmd) Run(ctx context.Context, con *console) error {
 	if c.Seed == 0 {
 		c.Seed = rand.Uint64()>>33 | 1 // short enough to type
 	}
-	run := &chaos{cmd: c, progress: con.progress(), rng: rand.New(rand.NewPCG(c.Seed, 0))}
+	run := &chaos{
+		cmd: c, progress: con.progress(), rng: rand.New(rand.NewPCG(c.Seed, 0)), stage: stage{topic: chaosTopic, group: chaosGroup},
+	}
 	started := time.Now()
-	v, err := run.run(ctx)
+	err := run.run(ctx)
 	run.progress.done()
-	err = errors.Join(err, run.end())
-	if v == nil {
+	if err = errors.Join(err, run.end()); err != nil {
 		return run.explain(err)
 	}
-	report := run.report(v, time.Since(started))
+	report := run.report(time.Since(started))
 	if c.JSON {
-		err = errors.Join(err, con.json(report))
+		err = con.json(report)
 	} else {
 		report.print(con)
 	}
-	if err == nil && !v.ok() {
+	if err == nil && !report.ok() {
 		err = errors.New("the database is not what Kafka acknowledged")
 	}
 	return run.explain(err)
@@ -149,26 +159,34 @@ func (c *chaosCmd) validate() error {
 
 // run starts everything, goes through the phases, lets the ingester catch up and
 // compares.
-func (c *chaos) run(ctx context.Context) (*verdict, error) {
+func (c *chaos) run(ctx context.Context) error {
 	if err := c.begin(ctx); err != nil {
-		return nil, err
+		return err
 	}
 	for _, p := range chaosPhases() {
 		if len(c.cmd.Only) > 0 && !slices.Contains(c.cmd.Only, p.name) {
 			continue
 		}
 		if err := c.phase(ctx, p); err != nil {
-			return nil, fmt.Errorf("phase %s: %w", p.name, err)
+			return fmt.Errorf("phase %s: %w", p.name, err)
 		}
 	}
-	if err := c.load.finish(ctx); err != nil {
-		return nil, err
+	return c.finish(ctx, &c.stage)
+}
+
+// finish ends a stage: nothing is sent any more, the ingester catches up, and what
+// it has stored is compared with what was acknowledged.
+func (c *chaos) finish(ctx context.Context, s *stage) error {
+	if err := s.load.finish(ctx); err != nil {
+		return err
 	}
-	if err := c.settle(ctx); err != nil {
-		return nil, err
+	if err := c.settle(ctx, s); err != nil {
+		return err
 	}
-	c.progress.show(time.Now(), "comparing %d events with the journal", c.load.journal.count())
-	return c.judge(ctx)
+	c.progress.show(time.Now(), "comparing %d events with the journal", s.load.journal.count())
+	var err error
+	s.verdict, err = s.judge(ctx, c.broker.Addr())
+	return err
 }
 
 // phase runs one phase and takes down what it did.
@@ -182,9 +200,9 @@ func (c *chaos) phase(ctx context.Context, p phase) error {
 }
 
 // phaseOf is the index of the phase during which a call was sent.
-func (c *chaos) phaseOf(n int) int {
-	for i := len(c.phases) - 1; i > 0; i-- {
-		if n >= c.phases[i].first {
+func (s *stage) phaseOf(n int) int {
+	for i := len(s.phases) - 1; i > 0; i-- {
+		if n >= s.phases[i].first {
 			return i
 		}
 	}
@@ -204,21 +222,28 @@ func (c *chaos) begin(ctx context.Context) error {
 	if err := c.startBroker(ctx); err != nil {
 		return err
 	}
-	if c.admin, err = stream.NewAdmin(stream.Config{Brokers: []string{c.broker.Addr()}, Topics: []string{chaosTopic}, Group: chaosGroup}); err != nil {
+	return c.open(ctx, &c.stage)
+}
+
+// open gives a stage, which has its database, the rest of what it needs, and
+// begins to send.
+func (c *chaos) open(ctx context.Context, s *stage) (err error) {
+	s.admin, err = stream.NewAdmin(stream.Config{Brokers: []string{c.broker.Addr()}, Topics: []string{s.topic}, Group: s.group})
+	if err != nil {
 		return err
 	}
-	c.onEnd(func() error { c.admin.Close(); return nil })
-	if err := c.admin.EnsureTopic(ctx, chaosTopic, chaosPartitions, nil); err != nil {
+	c.onEnd(func() error { s.admin.Close(); return nil })
+	if err := s.admin.EnsureTopic(ctx, s.topic, chaosPartitions, nil); err != nil {
 		return err
 	}
-	if c.one, err = c.newIngester("one", "one", c.db); err != nil {
+	if s.one, err = c.newIngester(s, s.name+"one", "one"); err != nil {
 		return err
 	}
-	if c.load, err = newLoad(c.broker.Addr(), call{start: time.Now(), seed: c.cmd.Seed}, c.cmd.Rate); err != nil {
+	if s.load, err = newLoad(c.broker.Addr(), s.topic, call{start: time.Now(), seed: c.cmd.Seed}, c.cmd.Rate); err != nil {
 		return err
 	}
-	c.onEnd(c.load.close)
-	c.load.start(ctx)
+	c.onEnd(s.load.close)
+	s.load.start(ctx)
 	return nil
 }
 
@@ -262,7 +287,6 @@ func (c *chaos) startDatabase(ctx context.Context, name string, disk int64) (*en
 	if _, err := db.Migrate(ctx); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
-	c.databases = append(c.databases, e)
 	return e, db.Close()
 }
 
@@ -295,13 +319,16 @@ func (c *chaos) startBroker(ctx context.Context) error {
 // onEnd has something undone at the end; last in, first out.
 func (c *chaos) onEnd(undo func() error) { c.ends = append(c.ends, undo) }
 
+// stages are all of the run.
+func (c *chaos) stages() []*stage { return append([]*stage{&c.stage}, c.beside...) }
+
 func (c *chaos) end() error {
-	if c.load != nil && c.cmd.Keep != "" {
-		if err := c.writeJournal(); err != nil {
-			return err
+	var errs []error
+	for _, s := range c.stages() {
+		if s.load != nil && c.cmd.Keep != "" {
+			errs = append(errs, s.writeJournal(filepath.Join(c.dir, s.name+"journal.tsv")))
 		}
 	}
-	var errs []error
 	for _, undo := range slices.Backward(c.ends) {
 		errs = append(errs, undo())
 	}
@@ -309,23 +336,23 @@ func (c *chaos) end() error {
 }
 
 // writeJournal keeps the journal, for whoever wants to look with SQL.
-func (c *chaos) writeJournal() error {
-	f, err := os.Create(filepath.Join(c.dir, "journal.tsv"))
+func (s *stage) writeJournal(path string) error {
+	f, err := os.Create(path)
 	if err != nil {
 		return fmt.Errorf("write journal: %w", err)
 	}
 	defer f.Close()
-	c.load.journal.mu.Lock()
-	defer c.load.journal.mu.Unlock()
+	s.load.journal.mu.Lock()
+	defer s.load.journal.mu.Unlock()
 	if _, err := io.WriteString(f, "partition\toffset\tcontent\n"); err != nil {
 		return fmt.Errorf("write journal: %w", err)
 	}
-	for p, acked := range c.load.journal.acked {
+	for p, acked := range s.load.journal.acked {
 		for offset, n := range acked {
 			if n == 0 {
 				continue
 			}
-			if _, err := fmt.Fprintf(f, "%d\t%d\t%s\n", p, offset, c.load.call.stored(int(n)-1)); err != nil {
+			if _, err := fmt.Fprintf(f, "%d\t%d\t%s\n", p, offset, s.load.call.stored(int(n)-1)); err != nil {
 				return fmt.Errorf("write journal: %w", err)
 			}
 		}
@@ -333,15 +360,33 @@ func (c *chaos) writeJournal() error {
 	return nil
 }
 
-// lag is how far the group's commits are, and how many records it has not
-// committed; pending says that a batch is declared and not acknowledged.
+// lag is how far the group's commits are in each partition, and how many records
+// it has not committed; pending says that a batch is declared and not acknowledged.
 type lag struct {
-	committed, open int64
-	pending         bool
+	committed [chaosPartitions]int64
+	open      int64
+	pending   bool
 }
 
-func (c *chaos) lag(ctx context.Context) (lag, error) {
-	d, err := c.admin.Describe(ctx)
+func (l lag) sum() (n int64) {
+	for _, offset := range l.committed {
+		n += offset
+	}
+	return n
+}
+
+// ahead says whether every partition is further than it was.
+func (l lag) ahead(of lag) bool {
+	for p := range l.committed {
+		if l.committed[p] <= of.committed[p] {
+			return false
+		}
+	}
+	return true
+}
+
+func (s *stage) lag(ctx context.Context) (lag, error) {
+	d, err := s.admin.Describe(ctx)
 	if err != nil {
 		return lag{}, err
 	}
@@ -351,7 +396,7 @@ func (c *chaos) lag(ctx context.Context) (lag, error) {
 			return lag{}, t.Err
 		}
 		for _, p := range t.Partitions {
-			l.committed += max(p.Committed, 0)
+			l.committed[p.ID] = p.Committed
 			l.open += p.Lag
 			l.pending = l.pending || p.Metadata != ""
 		}
@@ -359,26 +404,33 @@ func (c *chaos) lag(ctx context.Context) (lag, error) {
 	return l, nil
 }
 
-// advance waits until the group has committed more than it had.
-func (c *chaos) advance(ctx context.Context) error {
-	before := int64(-1)
-	return poll(ctx, "the ingester to go on", func() bool {
-		l, err := c.lag(ctx)
-		if err != nil {
-			return false
-		}
-		if before < 0 {
-			before = l.committed
-		}
-		return l.committed > before
+// advance waits until the group has committed more in every partition than it has
+// now.
+func (s *stage) advance(ctx context.Context) error {
+	var before lag
+	err := poll(ctx, "the group's offsets", func() bool {
+		var err error
+		before, err = s.lag(ctx)
+		return err == nil
+	})
+	if err != nil {
+		return err
+	}
+	return s.advanceFrom(ctx, before)
+}
+
+func (s *stage) advanceFrom(ctx context.Context, before lag) error {
+	return poll(ctx, "the ingesters to go on in every partition", func() bool {
+		l, err := s.lag(ctx)
+		return err == nil && l.ahead(before)
 	})
 }
 
 // settle lets one ingester store all that is in Kafka. Nothing may be sent
 // meanwhile. It gives up when nothing moves for chaosPatience.
-func (c *chaos) settle(ctx context.Context) error {
-	if !c.one.running() {
-		if err := c.one.start(ctx); err != nil {
+func (c *chaos) settle(ctx context.Context, s *stage) error {
+	if !s.one.running() {
+		if err := s.one.start(ctx); err != nil {
 			return err
 		}
 	}
@@ -386,17 +438,17 @@ func (c *chaos) settle(ctx context.Context) error {
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		l, err := c.lag(ctx)
+		l, err := s.lag(ctx)
 		switch {
 		case err == nil && l.open == 0 && !l.pending:
 			return nil
 		case err == nil && l != last:
 			last, moved = l, time.Now()
-		case !c.one.running():
-			return c.one.ended()
+		case !s.one.running():
+			return s.one.ended()
 		case time.Since(moved) > chaosPatience:
 			return errors.Join(err, fmt.Errorf("catch up: %d records are not committed and nothing has moved for %s:\n%s",
-				last.open, chaosPatience, tailOf(c.one.logs)))
+				last.open, chaosPatience, tailOf(s.one.logs)))
 		}
 		c.progress.show(time.Now(), "catching up: %d events to go", last.open)
 		select {

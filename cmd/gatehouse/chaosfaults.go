@@ -2,9 +2,8 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"slices"
+	"regexp"
 	"strings"
 	"time"
 
@@ -92,13 +91,12 @@ func (c *chaos) duplicates(ctx context.Context, run *phaseRun) error {
 	if err := c.begun(ctx); err != nil {
 		return err
 	}
-	wanted := c.cmd.Rounds * chaosPartitions
-	armed, err := c.one.proxy.Arm(fault.Fault{Kind: fault.Repeat, Copies: copies, Times: wanted})
+	armed, err := c.one.proxy.Arm(fault.Fault{Kind: fault.Repeat, Copies: copies, Times: c.cmd.Rounds})
 	if err != nil {
 		return err
 	}
 	defer armed.Release()
-	for range wanted {
+	for range c.cmd.Rounds {
 		h, err := c.hit(ctx, armed)
 		if err != nil {
 			return err
@@ -114,7 +112,7 @@ func (c *chaos) duplicates(ctx context.Context, run *phaseRun) error {
 		run.faults += copies - 1
 		c.progress.show(time.Now(), "duplicates: %d inserts too many", run.faults)
 	}
-	run.note("%d inserts, each sent %d times", wanted, copies)
+	run.note("%d inserts, each sent %d times", c.cmd.Rounds, copies)
 	return c.advance(ctx)
 }
 
@@ -149,7 +147,7 @@ func (c *chaos) poison(ctx context.Context, run *phaseRun) error {
 		return err
 	}
 	client, err := kgo.NewClient(kgo.SeedBrokers(c.broker.Addr()), kgo.RecordPartitioner(kgo.ManualPartitioner()),
-		kgo.RequiredAcks(kgo.AllISRAcks()), kgo.ProducerBatchCompression(kgo.ZstdCompression()), kgo.ProducerBatchMaxBytes(2*bombBytes-1<<20))
+		kgo.RequiredAcks(kgo.AllISRAcks()), kgo.ProducerBatchCompression(kgo.ZstdCompression()), kgo.ProducerBatchMaxBytes(bombBytes+1<<20))
 	if err != nil {
 		return fmt.Errorf("start producer: %w", err)
 	}
@@ -182,72 +180,61 @@ func (c *chaos) poison(ctx context.Context, run *phaseRun) error {
 // Disk of the phase disk: ClickHouse fits, and the balloon does the rest.
 const (
 	smallDisk = 256 << 20
-	diskFull  = 2 * time.Second
-	noSpace   = 243 // ClickHouse's code
+	fullFor   = 2 * time.Second
 )
 
-// diskFull moves on to a ClickHouse with a small disk, fills that disk, and
-// clears it again. Events go to one database after the other, with a clean stop
-// in between, and the comparison looks into both.
+// diskFull fills the disk of a ClickHouse and clears it again. It is another one,
+// with a topic of its own, because its disk lives in memory and ends with it.
 func (c *chaos) diskFull(ctx context.Context, run *phaseRun) error {
-	small, err := c.startDatabase(ctx, "small", smallDisk)
+	db, err := c.startDatabase(ctx, "small", smallDisk)
 	if err != nil {
 		run.note("left out: %s", firstLine(err))
 		return nil
 	}
-	if err := c.quiet(ctx); err != nil {
+	// What is sent meanwhile to the main database belongs to this phase too.
+	s := &stage{name: "small-", topic: "small-" + c.topic, group: "small-" + c.group, db: db}
+	c.beside = append(c.beside, s)
+	if err := c.open(ctx, s); err != nil {
 		return err
 	}
-	if c.one, err = c.newIngester("small-disk", "one", small); err != nil {
-		return err
-	}
-	if err := c.one.start(ctx); err != nil {
+	beside := &phaseRun{name: "disk, beside"}
+	s.phases = append(s.phases, beside)
+	if err := s.begun(ctx); err != nil {
 		return err
 	}
 	for range c.cmd.Rounds {
-		if err := c.advance(ctx); err != nil {
-			return err
-		}
-		if err := small.say("full"); err != nil {
-			return err
-		}
-		seen := c.one.proxy.Exceptions()
-		err := poll(ctx, "ClickHouse to run out of space", func() bool { return c.outOfSpace(seen) > 0 })
+		failed, err := s.fillDisk(ctx)
 		if err != nil {
 			return err
 		}
-		if err := pause(ctx, diskFull); err != nil {
-			return err
-		}
-		run.faults += c.outOfSpace(seen)
-		if err := small.say("free"); err != nil {
-			return err
-		}
-		c.progress.show(time.Now(), "disk: full %d times", run.faults)
+		run.faults += failed
+		c.progress.show(time.Now(), "disk: %d inserts found it full", run.faults)
 	}
 	run.note("%d MiB filled up %d times", smallDisk>>20, c.cmd.Rounds)
-	return c.advance(ctx)
+	return c.finish(ctx, s)
 }
 
-// outOfSpace is how many inserts have failed since then.
-func (c *chaos) outOfSpace(since map[int]int) (n int) {
-	for code, count := range c.one.proxy.Exceptions() {
-		n += count - since[code]
+// fillDisk has the disk full for a while, and counts the inserts that failed.
+func (s *stage) fillDisk(ctx context.Context) (int, error) {
+	if err := s.advance(ctx); err != nil {
+		return 0, err
 	}
-	return n
-}
-
-// quiet stops the load until the ingester has stored and acknowledged all, and
-// stops the ingester in good order.
-func (c *chaos) quiet(ctx context.Context) error {
-	if err := c.load.finish(ctx); err != nil {
-		return err
+	before := s.one.exceptions()
+	if err := s.db.say("full"); err != nil {
+		return 0, err
 	}
-	if err := c.settle(ctx); err != nil {
-		return err
+	err := poll(ctx, "ClickHouse to run out of space", func() bool { return s.one.exceptions() > before })
+	if err == nil {
+		err = pause(ctx, fullFor)
 	}
-	c.load.start(ctx)
-	return c.one.stop()
+	failed := s.one.exceptions() - before
+	if err == nil {
+		err = s.db.say("free")
+	}
+	if err == nil {
+		err = s.advance(ctx)
+	}
+	return failed, err
 }
 
 func firstLine(err error) string {
@@ -258,11 +245,11 @@ func firstLine(err error) string {
 // zombies freezes ingesters with an insert under way, has others take over, and
 // lets the insert arrive and the frozen ones go on.
 func (c *chaos) zombies(ctx context.Context, run *phaseRun) error {
-	again, err := c.newIngester("one-again", "one", c.db) // as an orchestrator starts a pod anew
+	again, err := c.newIngester(&c.stage, "one-again", "one") // as an orchestrator starts a pod anew
 	if err != nil {
 		return err
 	}
-	other, err := c.newIngester("two", "two", c.db)
+	other, err := c.newIngester(&c.stage, "two", "two")
 	if err != nil {
 		return err
 	}
@@ -274,7 +261,6 @@ func (c *chaos) zombies(ctx context.Context, run *phaseRun) error {
 			c.progress.show(time.Now(), "zombie: %d frozen", run.faults)
 		}
 	}
-	run.notes = slices.Compact(run.notes)
 	return nil
 }
 
@@ -299,7 +285,7 @@ func (c *chaos) zombie(ctx context.Context, run *phaseRun, successor *ingester) 
 	if err := c.takeOver(ctx, successor); err != nil {
 		return err
 	}
-	added, err := c.arriveLate(ctx, armed, late)
+	added, err := c.arriveLate(ctx, successor, armed, late)
 	if err != nil {
 		return err
 	}
@@ -307,7 +293,7 @@ func (c *chaos) zombie(ctx context.Context, run *phaseRun, successor *ingester) 
 	if err != nil {
 		return err
 	}
-	run.note("%s took over: late insert answered, %d rows added; zombie: %s", successor.name, added, end)
+	run.tell("taken over by %s: the late insert was answered and added %d rows; the zombie's group said %s", successor.name, added, end)
 	if added != 0 {
 		return fmt.Errorf("the late insert of the zombie added %d rows", added)
 	}
@@ -316,26 +302,26 @@ func (c *chaos) zombie(ctx context.Context, run *phaseRun, successor *ingester) 
 	return nil
 }
 
-// takeOver starts the successor and waits until it has replayed what the frozen
-// one has declared, and has gone on behind it. Then it is frozen too.
+// takeOver starts the successor and waits until it is behind what the frozen one
+// had declared, in every partition. Then it is frozen too.
 func (c *chaos) takeOver(ctx context.Context, successor *ingester) error {
-	before := successor.logSize()
+	before, err := c.lag(ctx)
+	if err != nil {
+		return err
+	}
 	if err := successor.start(ctx); err != nil {
 		return err
 	}
-	if _, err := successor.logged(ctx, before, "declared batch replayed"); err != nil {
-		return err
-	}
-	if err := c.advance(ctx); err != nil {
-		return err
+	if err := c.advanceFrom(ctx, before); err != nil {
+		return fmt.Errorf("%w:\n%s", err, tailOf(successor.logs))
 	}
 	return successor.freeze()
 }
 
 // arriveLate lets the held insert arrive while nobody else inserts, and counts
 // the rows that it adds.
-func (c *chaos) arriveLate(ctx context.Context, armed *fault.Armed, late fault.Hit) (int64, error) {
-	before, err := c.steadyCount(ctx)
+func (c *chaos) arriveLate(ctx context.Context, successor *ingester, armed *fault.Armed, late fault.Hit) (int64, error) {
+	before, err := c.steadyCount(ctx, successor)
 	if err != nil {
 		return 0, err
 	}
@@ -348,21 +334,27 @@ func (c *chaos) arriveLate(ctx context.Context, armed *fault.Armed, late fault.H
 	case <-ctx.Done():
 		return 0, ctx.Err()
 	}
-	after, err := c.steadyCount(ctx)
+	after, err := c.steadyCount(ctx, successor)
 	return after - before, err
 }
 
-// steadyCount is the number of stored events once it no longer changes.
-func (c *chaos) steadyCount(ctx context.Context) (n int64, err error) {
-	last := int64(-1)
-	return n, errors.Join(err, poll(ctx, "the last inserts to end", func() bool {
-		if n, err = c.db.number(ctx, "SELECT count() FROM audit.events"); err != nil {
-			return true
+// steadyLooks is how many looks at the table in a row must see the same.
+const steadyLooks = 10
+
+// steadyCount is the number of stored events once the successor, which is frozen,
+// has no insert under way any more.
+func (c *chaos) steadyCount(ctx context.Context, successor *ingester) (int64, error) {
+	last, same := int64(-1), 0
+	err := poll(ctx, "the last inserts to end", func() bool {
+		n, err := c.db.number(ctx, "SELECT count() FROM audit.events")
+		if err != nil || n != last || successor.proxy.Busy() > 0 {
+			last, same = n, 0
+			return false
 		}
-		steady := n == last
-		last = n
-		return steady
-	}))
+		same++
+		return same >= steadyLooks
+	})
+	return last, err
 }
 
 // wake has both go on, and waits until the zombie knows that it is none of the
@@ -386,6 +378,8 @@ func (c *chaos) wake(ctx context.Context, successor *ingester) (string, error) {
 		}
 	}
 	line, err := c.one.logged(ctx, before, "generation ended")
-	_, reason, _ := strings.Cut(line, "reason=")
-	return strings.Trim(reason, `"`), err
+	return groupCode.FindString(line), err
 }
+
+// groupCode is what the group said in a line of the log: code and name.
+var groupCode = regexp.MustCompile(`\[\d+\] [A-Za-z ]+`)

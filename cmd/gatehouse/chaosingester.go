@@ -46,8 +46,8 @@ func (c *chaos) session() time.Duration {
 
 // newIngester prepares an ingester. instance makes it a static member of the
 // group; two with the same instance replace one another.
-func (c *chaos) newIngester(name, instance string, db *engine) (*ingester, error) {
-	proxy, err := fault.New(db.URL)
+func (c *chaos) newIngester(s *stage, name, instance string) (*ingester, error) {
+	proxy, err := fault.New(s.db.URL)
 	if err != nil {
 		return nil, err
 	}
@@ -57,7 +57,7 @@ func (c *chaos) newIngester(name, instance string, db *engine) (*ingester, error
 		conf: filepath.Join(c.dir, name+".yaml"), logs: filepath.Join(c.dir, name+".log"),
 	}
 	password := filepath.Join(c.dir, name+".password")
-	if err := os.WriteFile(password, []byte(db.Password), 0o600); err != nil {
+	if err := os.WriteFile(password, []byte(s.db.Password), 0o600); err != nil {
 		return nil, fmt.Errorf("write password: %w", err)
 	}
 	text := fmt.Sprintf(`data_dir: %q
@@ -66,8 +66,8 @@ kafka: {brokers: [%q], topics: {%s: ""}, group: %s, instance_id: %q, session_tim
 clickhouse: {url: %q, user: %s, password_file: %q}
 redaction: {key_file: %q}
 ingest: {batch_events: %d, flush_interval: %s}
-`, filepath.Join(c.dir, name), c.broker.Addr(), chaosTopic, chaosGroup, instance, c.session(),
-		proxy.URL(), db.User, password, filepath.Join(c.dir, "keys.yaml"), chaosBatch, chaosFlush)
+`, filepath.Join(c.dir, name), c.broker.Addr(), s.topic, s.group, instance, c.session(),
+		proxy.URL(), s.db.User, password, filepath.Join(c.dir, "keys.yaml"), chaosBatch, chaosFlush)
 	if err := os.WriteFile(in.conf, []byte(text), 0o600); err != nil {
 		return nil, fmt.Errorf("write configuration: %w", err)
 	}
@@ -202,6 +202,14 @@ func (in *ingester) signal(s syscall.Signal) error {
 		return fmt.Errorf("send %s to ingester %s: %w", s, in.name, err)
 	}
 	return nil
+}
+
+// exceptions is how many exceptions its ClickHouse has thrown by itself.
+func (in *ingester) exceptions() (n int) {
+	for _, count := range in.proxy.Exceptions() {
+		n += count
+	}
+	return n
 }
 
 // logged waits until the log has a line with a word in it, behind an offset, and

@@ -21,7 +21,7 @@ type verdict struct {
 	Foreign     int `json:"foreign"`    // rows that no record in Kafka is the reason of
 	Unacked     int `json:"unacknowledged"`
 	Poisoned    int `json:"poisoned"`    // records that cannot be events
-	Unaccounted int `json:"unaccounted"` // of them, neither dead letter nor gap, or both
+	Unaccounted int `json:"unaccounted"` // of them, not exactly once dead letters or a gap
 	// lost and duplicated by phase, in which the event was sent.
 	lost, duplicated []int
 	examples         []string
@@ -35,6 +35,14 @@ func (v *verdict) ok() bool {
 // maxExamples bounds what is listed of each run's mistakes.
 const maxExamples = 20
 
+// add counts another verdict in.
+func (v *verdict) add(other *verdict) {
+	v.Events, v.Lost, v.Duplicated = v.Events+other.Events, v.Lost+other.Lost, v.Duplicated+other.Duplicated
+	v.Differing, v.Foreign, v.Unacked = v.Differing+other.Differing, v.Foreign+other.Foreign, v.Unacked+other.Unacked
+	v.Poisoned, v.Unaccounted = v.Poisoned+other.Poisoned, v.Unaccounted+other.Unaccounted
+	v.examples = append(v.examples, other.examples...)
+}
+
 func (v *verdict) example(format string, args ...any) {
 	if len(v.examples) < maxExamples {
 		v.examples = append(v.examples, fmt.Sprintf(format, args...))
@@ -44,10 +52,10 @@ func (v *verdict) example(format string, args ...any) {
 // oracle compares what the producer has in its journal with what is stored,
 // record by record.
 type oracle struct {
-	c       *chaos
-	engines []*engine
+	*stage
+	broker  string
 	seen    [chaosPartitions][]uint8 // rows by offset
-	verdict verdict
+	found   verdict
 	strange []strangeRow
 }
 
@@ -59,30 +67,29 @@ type strangeRow struct {
 	n         int
 }
 
-func (c *chaos) judge(ctx context.Context) (*verdict, error) {
-	o := &oracle{c: c, engines: c.databases}
-	o.verdict.lost, o.verdict.duplicated = make([]int, len(c.phases)), make([]int, len(c.phases))
+// judge compares a stage's journal with its database.
+func (s *stage) judge(ctx context.Context, broker string) (*verdict, error) {
+	o := &oracle{stage: s, broker: broker}
+	o.found.lost, o.found.duplicated = make([]int, len(s.phases)), make([]int, len(s.phases))
 	for p := range int32(chaosPartitions) {
-		o.seen[p] = make([]uint8, len(c.load.journal.acked[p]))
-		for _, e := range o.engines {
-			if err := o.readEvents(ctx, e, p); err != nil {
-				return nil, err
-			}
+		o.seen[p] = make([]uint8, len(s.load.journal.acked[p]))
+		if err := o.readEvents(ctx, p); err != nil {
+			return nil, err
 		}
 		o.count(p)
 		if err := o.judgePoison(ctx, p); err != nil {
 			return nil, err
 		}
 	}
-	o.verdict.Events = c.load.journal.calls
-	return &o.verdict, o.explain(ctx)
+	o.found.Events = s.load.journal.calls
+	return &o.found, o.explain(ctx)
 }
 
 // readEvents reads one partition's rows.
-func (o *oracle) readEvents(ctx context.Context, e *engine, partition int32) error {
+func (o *oracle) readEvents(ctx context.Context, partition int32) error {
 	sql := fmt.Sprintf("SELECT kafka_offset, kafka_index, %s FROM audit.events WHERE kafka_topic = '%s' AND kafka_partition = %d FORMAT TSV",
-		storedColumns, chaosTopic, partition)
-	return e.rows(ctx, sql, func(line string) error {
+		storedColumns, o.topic, partition)
+	return o.db.rows(ctx, sql, func(line string) error {
 		offsetText, rest, _ := strings.Cut(line, "\t")
 		index, content, _ := strings.Cut(rest, "\t")
 		offset, err := strconv.ParseInt(offsetText, 10, 64)
@@ -97,18 +104,18 @@ func (o *oracle) readEvents(ctx context.Context, e *engine, partition int32) err
 // row looks at one stored row.
 func (o *oracle) row(partition int32, offset int64, index, content string) {
 	id, _, _ := strings.Cut(content, "\t")
-	n, ok := o.c.load.call.number(id)
-	j := o.c.load.journal
+	n, ok := o.load.call.number(id)
+	j := o.load.journal
 	acked := j.acked[partition]
 	switch {
 	case !ok || index != "0":
-		o.verdict.Foreign++
-		o.verdict.example("foreign: %d/%d holds %q", partition, offset, content)
+		o.found.Foreign++
+		o.found.example("foreign: %d/%d holds %q", partition, offset, content)
 	case offset >= int64(len(acked)) || acked[offset] == 0:
 		o.strange = append(o.strange, strangeRow{partition, offset, n})
-	case int(acked[offset])-1 != n || content != o.c.load.call.stored(n):
-		o.verdict.Differing++
-		o.verdict.example("differs: %d/%d holds %q, sent was %q", partition, offset, content, o.c.load.call.stored(int(acked[offset])-1))
+	case int(acked[offset])-1 != n || content != o.load.call.stored(n):
+		o.found.Differing++
+		o.found.example("differs: %d/%d holds %q, sent was %q", partition, offset, content, o.load.call.stored(int(acked[offset])-1))
 		o.seen[partition][offset] = min(o.seen[partition][offset]+1, 255)
 	default:
 		o.seen[partition][offset] = min(o.seen[partition][offset]+1, 255)
@@ -117,56 +124,98 @@ func (o *oracle) row(partition int32, offset int64, index, content string) {
 
 // count finds what is missing and what is there twice.
 func (o *oracle) count(partition int32) {
-	for offset, n := range o.c.load.journal.acked[partition] {
+	for offset, n := range o.load.journal.acked[partition] {
 		if n == 0 {
 			continue
 		}
-		phase := o.c.phaseOf(int(n) - 1)
+		phase := o.phaseOf(int(n) - 1)
 		switch rows := o.seen[partition][offset]; {
 		case rows == 0:
-			o.verdict.Lost++
-			o.verdict.lost[phase]++
-			o.verdict.example("lost: %d/%d, call %d, sent during %s", partition, offset, n-1, o.c.phases[phase].name)
+			o.found.Lost++
+			o.found.lost[phase]++
+			o.found.example("lost: %d/%d, call %d, sent during %s", partition, offset, n-1, o.phases[phase].name)
 		case rows > 1:
-			o.verdict.Duplicated += int(rows) - 1
-			o.verdict.duplicated[phase] += int(rows) - 1
-			o.verdict.example("duplicated: %d/%d, call %d, %d rows, sent during %s", partition, offset, n-1, rows, o.c.phases[phase].name)
+			o.found.Duplicated += int(rows) - 1
+			o.found.duplicated[phase] += int(rows) - 1
+			o.found.example("duplicated: %d/%d, call %d, %d rows, sent during %s", partition, offset, n-1, rows, o.phases[phase].name)
 		}
 	}
 }
 
-// judgePoison wants every poisoned record to be a dead letter or in a gap, once.
-func (o *oracle) judgePoison(ctx context.Context, partition int32) error {
-	found := map[int64]int{}
-	for _, e := range o.engines {
-		sql := fmt.Sprintf("SELECT kafka_offset, kafka_offset FROM audit.dead_letters WHERE kafka_topic = '%s' AND kafka_partition = %d"+
-			" UNION ALL SELECT first_offset, last_offset FROM audit.ingest_gaps WHERE kafka_topic = '%[1]s' AND kafka_partition = %[2]d FORMAT TSV",
-			chaosTopic, partition)
-		err := e.rows(ctx, sql, func(line string) error {
-			var first, last int64
-			if _, err := fmt.Sscanf(line, "%d\t%d", &first, &last); err != nil {
-				return fmt.Errorf("read dead letters and gaps: %q: %w", line, err)
-			}
-			for ; first <= last; first++ {
-				found[first]++
-			}
-			return nil
-		})
-		if err != nil {
-			return err
+// rejected is what is known of records that did not become events: how often a
+// dead letter is there, by its index in the record, and how many gaps there are.
+type rejected struct {
+	letters map[int]int
+	gaps    int
+}
+
+// once says whether a record is accounted for: by a gap, or by dead letters, each
+// of another part of it.
+func (r *rejected) once() bool {
+	if r == nil {
+		return false
+	}
+	for _, n := range r.letters {
+		if n != 1 {
+			return false
 		}
 	}
-	for offset, name := range o.c.load.journal.poison[partition] {
-		o.verdict.Poisoned++
-		if found[offset] != 1 {
-			o.verdict.Unaccounted++
-			o.verdict.example("poison %s: %d/%d is %d dead letters or gaps: want 1", name, partition, offset, found[offset])
+	return (len(r.letters) > 0) != (r.gaps > 0) && r.gaps <= 1
+}
+
+// judgePoison wants every poisoned record to be accounted for, and nothing else
+// to be rejected.
+func (o *oracle) judgePoison(ctx context.Context, partition int32) error {
+	found := map[int64]*rejected{}
+	if err := o.readRejected(ctx, partition, found); err != nil {
+		return err
+	}
+	for offset, name := range o.load.journal.poison[partition] {
+		o.found.Poisoned++
+		if !found[offset].once() {
+			o.found.Unaccounted++
+			o.found.example("poison %s: %d/%d: want dead letters or a gap, once, have %+v", name, partition, offset, found[offset])
 		}
 		delete(found, offset)
 	}
-	for offset, n := range found {
-		o.verdict.Unaccounted += n
-		o.verdict.example("rejected: %d/%d is a dead letter or in a gap, and no poison", partition, offset)
+	for offset, r := range found {
+		o.found.Unaccounted++
+		o.found.example("rejected: %d/%d is no poison, and has %+v", partition, offset, r)
+	}
+	return nil
+}
+
+// readRejected reads the dead letters and gaps of one partition.
+func (o *oracle) readRejected(ctx context.Context, partition int32, found map[int64]*rejected) error {
+	at := func(offset int64) *rejected {
+		if found[offset] == nil {
+			found[offset] = &rejected{letters: map[int]int{}}
+		}
+		return found[offset]
+	}
+	where := fmt.Sprintf("WHERE kafka_topic = '%s' AND kafka_partition = %d FORMAT TSV", o.topic, partition)
+	err := o.db.rows(ctx, "SELECT kafka_offset, kafka_index FROM audit.dead_letters "+where, func(line string) error {
+		var offset int64
+		var index int
+		_, err := fmt.Sscanf(line, "%d\t%d", &offset, &index)
+		if err == nil {
+			at(offset).letters[index]++
+		}
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("read dead letters: %w", err)
+	}
+	err = o.db.rows(ctx, "SELECT first_offset, last_offset FROM audit.ingest_gaps "+where, func(line string) error {
+		var first, last int64
+		_, err := fmt.Sscanf(line, "%d\t%d", &first, &last)
+		for ; err == nil && first <= last; first++ {
+			at(first).gaps++
+		}
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("read gaps: %w", err)
 	}
 	return nil
 }
@@ -186,13 +235,13 @@ func (o *oracle) explain(ctx context.Context) error {
 		rows[r]++
 		switch n, ok := log[kafkaPosition{r.partition, r.offset}]; {
 		case !ok || n != r.n:
-			o.verdict.Foreign++
-			o.verdict.example("foreign: %d/%d holds call %d, and Kafka does not", r.partition, r.offset, r.n)
+			o.found.Foreign++
+			o.found.example("foreign: %d/%d holds call %d, and Kafka does not", r.partition, r.offset, r.n)
 		case rows[r] > 1:
-			o.verdict.Duplicated++
-			o.verdict.example("duplicated: %d/%d, call %d, which was never acknowledged", r.partition, r.offset, r.n)
+			o.found.Duplicated++
+			o.found.example("duplicated: %d/%d, call %d, which was never acknowledged", r.partition, r.offset, r.n)
 		default:
-			o.verdict.Unacked++
+			o.found.Unacked++
 		}
 	}
 	return nil
@@ -212,7 +261,7 @@ func (o *oracle) readLog(ctx context.Context) (map[kafkaPosition]int, error) {
 		}
 		until[r.partition] = max(until[r.partition], r.offset)
 	}
-	client, err := kgo.NewClient(kgo.SeedBrokers(o.c.broker.Addr()), kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{chaosTopic: from}))
+	client, err := kgo.NewClient(kgo.SeedBrokers(o.broker), kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{o.topic: from}))
 	if err != nil {
 		return nil, fmt.Errorf("read the topic: %w", err)
 	}
@@ -226,7 +275,7 @@ func (o *oracle) readLog(ctx context.Context) (map[kafkaPosition]int, error) {
 			return nil, fmt.Errorf("read the topic: %w", err)
 		}
 		fetches.EachRecord(func(r *kgo.Record) {
-			if n, ok := o.c.load.call.numberIn(r.Value); ok {
+			if n, ok := o.load.call.numberIn(r.Value); ok {
 				log[kafkaPosition{r.Partition, r.Offset}] = n
 			}
 			if last, ok := until[r.Partition]; ok && r.Offset >= last {

@@ -107,6 +107,7 @@ func (j *journal) count() int {
 // double a record.
 type load struct {
 	client  *kgo.Client
+	topic   string
 	call    call
 	journal *journal
 	rate    int
@@ -123,9 +124,9 @@ const (
 	loadBatchBytes = 900_000 // below the broker's message.max.bytes
 )
 
-func newLoad(addr string, call call, rate int) (*load, error) {
+func newLoad(addr, topic string, call call, rate int) (*load, error) {
 	client, err := kgo.NewClient(
-		kgo.SeedBrokers(addr), kgo.DefaultProduceTopic(chaosTopic), kgo.RequiredAcks(kgo.AllISRAcks()),
+		kgo.SeedBrokers(addr), kgo.DefaultProduceTopic(topic), kgo.RequiredAcks(kgo.AllISRAcks()),
 		kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerLinger(loadTick/4), kgo.MaxBufferedRecords(loadBuffered),
 		kgo.ProducerBatchMaxBytes(loadBatchBytes), kgo.ProducerBatchCompression(kgo.Lz4Compression()),
 		kgo.UnknownTopicRetries(-1), kgo.RetryBackoffFn(func(int) time.Duration { return 50 * time.Millisecond }),
@@ -134,17 +135,18 @@ func newLoad(addr string, call call, rate int) (*load, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start producer: %w", err)
 	}
-	return &load{client: client, call: call, journal: &journal{}, rate: rate, done: make(chan struct{})}, nil
+	return &load{client: client, topic: topic, call: call, journal: &journal{}, rate: rate}, nil
 }
 
 // start begins sending. It sends until finish, or until ctx ends.
 func (l *load) start(ctx context.Context) {
 	ctx, l.stop = context.WithCancel(ctx)
-	go l.run(ctx)
+	l.done = make(chan struct{})
+	go l.run(ctx, l.done)
 }
 
-func (l *load) run(ctx context.Context) {
-	defer close(l.done)
+func (l *load) run(ctx context.Context, done chan<- struct{}) {
+	defer close(done)
 	tick := time.NewTicker(loadTick)
 	defer tick.Stop()
 	begun := time.Now()
@@ -228,7 +230,7 @@ var errPoisonRefused = errors.New("the broker refused a poisoned record")
 // sendPoison sends a record that no call is, in a batch of its own, by a client
 // that sends more at once than the load does.
 func (l *load) sendPoison(ctx context.Context, client *kgo.Client, p poison, partition int32) error {
-	record := &kgo.Record{Topic: chaosTopic, Partition: partition, Value: p.value}
+	record := &kgo.Record{Topic: l.topic, Partition: partition, Value: p.value}
 	if p.gateway != "" {
 		record.Headers = []kgo.RecordHeader{{Key: ingest.GatewayHeader, Value: []byte(p.gateway)}}
 	}

@@ -32,23 +32,33 @@ type chaosPhase struct {
 	Notes      []string `json:"notes,omitempty"`
 }
 
-func (c *chaos) report(v *verdict, took time.Duration) *chaosReport {
-	r := &chaosReport{Broker: c.cmd.Broker, Seed: c.cmd.Seed, Seconds: took.Seconds(), verdict: v, Examples: v.examples}
-	for i, p := range c.phases {
-		end := c.load.sent()
-		if i+1 < len(c.phases) {
-			end = c.phases[i+1].first
+func (c *chaos) report(took time.Duration) *chaosReport {
+	r := &chaosReport{Broker: c.cmd.Broker, Seed: c.cmd.Seed, Seconds: took.Seconds(), verdict: &verdict{}}
+	for _, s := range c.stages() {
+		if s.verdict != nil {
+			r.add(s.verdict)
+			r.addPhases(s)
 		}
-		r.Kills, r.Faults = r.Kills+p.kills, r.Faults+p.faults
-		r.Phases = append(r.Phases, chaosPhase{
-			Phase: p.name, Kills: p.kills, Faults: p.faults, Events: end - p.first,
-			Lost: v.lost[i], Duplicated: v.duplicated[i], Seconds: p.took.Seconds(), Notes: p.notes,
-		})
 	}
+	r.Examples = r.examples
 	if r.Kills > 0 {
 		r.Bound = min(1, 3/float64(r.Kills))
 	}
 	return r
+}
+
+func (r *chaosReport) addPhases(s *stage) {
+	for i, p := range s.phases {
+		end := s.load.sent()
+		if i+1 < len(s.phases) {
+			end = s.phases[i+1].first
+		}
+		r.Kills, r.Faults = r.Kills+p.kills, r.Faults+p.faults
+		r.Phases = append(r.Phases, chaosPhase{
+			Phase: p.name, Kills: p.kills, Faults: p.faults, Events: end - p.first,
+			Lost: s.verdict.lost[i], Duplicated: s.verdict.duplicated[i], Seconds: p.took.Seconds(), Notes: p.allNotes(),
+		})
+	}
 }
 
 // print is the report for people.
@@ -89,6 +99,10 @@ func grouped(n int) string {
 	return strings.Join(append([]string{s}, parts...), ",")
 }
 
+// percent has two digits, which is what a bound is worth.
 func percent(share float64) string {
-	return strconv.FormatFloat(share*100, 'g', 2, 64) + " %"
+	if share >= 0.1 {
+		return fmt.Sprintf("%.0f %%", share*100)
+	}
+	return fmt.Sprintf("%.2g %%", share*100)
 }

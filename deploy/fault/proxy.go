@@ -30,6 +30,7 @@ type Proxy struct {
 	mu     sync.Mutex
 	armed  *Armed
 	thrown map[int]int
+	busy   int
 }
 
 // Limits of a request: what is larger is refused with status 413.
@@ -92,6 +93,20 @@ func (p *Proxy) Exceptions() map[int]int {
 	return out
 }
 
+// Busy is how many requests the server is working on. A frozen client may have
+// sent its last one, and that ends without it.
+func (p *Proxy) Busy() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.busy
+}
+
+func (p *Proxy) working(n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.busy += n
+}
+
 // Close breaks every connection and drops what is held.
 func (p *Proxy) Close() error {
 	p.cancel()
@@ -150,7 +165,7 @@ func (p *Proxy) pass(w http.ResponseWriter, ctx context.Context, req *request) A
 	return answerOf(res)
 }
 
-// ask sends a request on.
+// ask sends a request on and waits for the beginning of the answer.
 func (p *Proxy) ask(ctx context.Context, req *request, body io.Reader) (*http.Response, error) {
 	u := *req.from.URL
 	u.Scheme, u.Host = p.target.Scheme, p.target.Host
@@ -160,7 +175,9 @@ func (p *Proxy) ask(ctx context.Context, req *request, body io.Reader) (*http.Re
 	}
 	out.Header = req.from.Header.Clone()
 	out.ContentLength = int64(len(req.body))
+	p.working(1)
 	res, err := p.transport.RoundTrip(out)
+	p.working(-1)
 	if err != nil {
 		return nil, fmt.Errorf("pass request on: %w", err)
 	}
