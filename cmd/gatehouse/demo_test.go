@@ -44,6 +44,7 @@ func TestDemo(t *testing.T) {
 	t.Run("every runbook query runs", func(t *testing.T) { checkRunbooks(t, d) })
 	t.Run("every dashboard query runs", func(t *testing.T) { checkDashboards(t, d) })
 	t.Run("every metric of the dashboards is registered", func(t *testing.T) { checkMetrics(t, d.app.registry) })
+	t.Run("its ledger adds up", func(t *testing.T) { checkLedger(t, d) })
 	t.Run("no planted secret is anywhere", func(t *testing.T) { checkSecrets(t, d, out.Bytes()) })
 }
 

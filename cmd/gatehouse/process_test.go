@@ -132,9 +132,9 @@ func freeAddr(t *testing.T) string {
 	return l.Addr().String()
 }
 
-func (c *child) start() {
+func (c *child) start(flags ...string) {
 	c.t.Helper()
-	c.cmd = exec.Command("gatehouse", "run", "-c", c.config, "--role", c.role)
+	c.cmd = exec.Command("gatehouse", append([]string{"run", "-c", c.config, "--role", c.role}, flags...)...)
 	c.cmd.Stdout, c.cmd.Stderr = io.Discard, &c.stderr
 	c.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := c.cmd.Start(); err != nil {
