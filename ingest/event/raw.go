@@ -76,11 +76,11 @@ func NewRaw(gateway string) Raw {
 func (r *Raw) Reset(gateway string) {
 	clear(r.Headers) // they may have held secrets
 	clear(r.Labels)
-	*r = Raw{
-		Kind: KindAccess, Gateway: gateway,
-		ReqBytes: Absent, RespBytes: Absent, LatencyUS: Absent, UpstreamLatencyUS: Absent,
-		XFF: r.XFF[:0], Headers: r.Headers[:0], Labels: r.Labels[:0], Quality: r.Quality[:0],
-	}
+	hops, headers, labels, quality := r.XFF[:0], r.Headers[:0], r.Labels[:0], r.Quality[:0]
+	*r = Raw{} // in place; a literal with fields would be made elsewhere and copied
+	r.Kind, r.Gateway = KindAccess, gateway
+	r.ReqBytes, r.RespBytes, r.LatencyUS, r.UpstreamLatencyUS = Absent, Absent, Absent, Absent
+	r.XFF, r.Headers, r.Labels, r.Quality = hops, headers, labels, quality
 }
 
 // Clone is a Raw with lists of its own. Strings are shared.

@@ -200,7 +200,9 @@ var byteOrderMark = []byte("\xef\xbb\xbf")
 
 // trim takes off a byte-order mark, white space and trailing NULs.
 func trim(text []byte) []byte {
-	text = bytes.TrimPrefix(text, byteOrderMark)
+	if len(text) > 0 && text[0] == byteOrderMark[0] {
+		text = bytes.TrimPrefix(text, byteOrderMark)
+	}
 	for len(text) > 0 && text[0] <= ' ' {
 		text = text[1:]
 	}

@@ -54,11 +54,12 @@ func addHeader(raw *event.Raw, name, value string) {
 // that there was one.
 func setAuthorization(raw *event.Raw, value string) {
 	raw.Authorization = secret(value)
-	scheme, _, _ := strings.Cut(value, " ")
+	const basic = "Basic"
 	switch {
 	case raw.Authorization == "" && raw.AuthType == "":
 		raw.AuthType = event.AuthUnknown
-	case strings.EqualFold(scheme, "Basic"):
+	case len(value) < len(basic) || !strings.EqualFold(value[:len(basic)], basic):
+	case len(value) == len(basic) || value[len(basic)] == ' ':
 		raw.AuthType = event.AuthBasic
 	}
 }
@@ -71,18 +72,22 @@ const maxPlaceholder = 16
 // place of one.
 func secret(value string) string {
 	v := value
-	if _, rest, spaced := strings.Cut(value, " "); spaced {
-		v = trimSpace(rest) // behind a scheme, as in "Bearer ***"
+	if i := strings.IndexByte(value, ' '); i >= 0 {
+		v = trimSpace(value[i+1:]) // behind a scheme, as in "Bearer ***"
 	}
-	if isRunOf(v, '*') || isRunOf(v, 'x') || isRunOf(v, 'X') || len(v) <= maxPlaceholder && isPlaceholder(v) {
+	if v == "" || isRun(v) || len(v) <= maxPlaceholder && isPlaceholder(v) {
 		return ""
 	}
 	return value
 }
 
-func isRunOf(v string, c byte) bool {
+// isRun tells that v is one of "*", "x" and "X" over and over.
+func isRun(v string) bool {
+	if c := v[0]; c != '*' && c != 'x' && c != 'X' {
+		return false
+	}
 	for i := range len(v) {
-		if v[i] != c {
+		if v[i] != v[0] {
 			return false
 		}
 	}
@@ -91,7 +96,15 @@ func isRunOf(v string, c byte) bool {
 
 func isPlaceholder(v string) bool {
 	v = strings.Trim(v, "[]<>(){}*")
-	for _, word := range [...]string{"", "-", "redacted", "masked", "hidden", "filtered", "removed"} {
+	if v == "" || v == "-" {
+		return true
+	}
+	switch v[0] | 0x20 { // spares most tokens the comparisons
+	case 'r', 'm', 'h', 'f':
+	default:
+		return false
+	}
+	for _, word := range [...]string{"redacted", "masked", "hidden", "filtered", "removed"} {
 		if strings.EqualFold(v, word) {
 			return true
 		}

@@ -19,6 +19,9 @@ const (
 // Absent: null, "-", "" and anything negative, which is how gateways write that
 // they do not know. What is no number is noted and absent.
 func (s *scanner) quantity(scale int) int64 {
+	if n, ok := s.count(scale); ok {
+		return n
+	}
 	v := s.text()
 	if v == "" {
 		return event.Absent
@@ -31,8 +34,32 @@ func (s *scanner) quantity(scale int) int64 {
 	return max(n, event.Absent)
 }
 
+// count takes a plain number of a few digits, as most are, in one pass.
+func (s *scanner) count(scale int) (n int64, ok bool) {
+	const most = 15 // digits, so that scaling cannot overflow
+	s.peek()
+	i, b := s.i, s.b
+	for i < len(b) && b[i]-'0' <= 9 {
+		n = n*10 + int64(b[i]-'0')
+		i++
+	}
+	digits := i - s.i
+	if digits == 0 || digits > most || digits > 1 && b[s.i] == '0' || i == len(b) || b[i] != ',' && b[i] != '}' || scale < 0 || scale > fromMillis {
+		return 0, false
+	}
+	for ; scale > 0; scale-- {
+		n *= 10
+	}
+	s.i = i
+	return n, true
+}
+
 // status takes an HTTP status. null, "-", "" and 0 are 0: no response was sent.
 func (s *scanner) status(field string) int {
+	if i := s.i; i+3 < len(s.b) && s.b[i]-'1' < 9 && s.b[i+1]-'0' <= 9 && s.b[i+2]-'0' <= 9 && (s.b[i+3] == ',' || s.b[i+3] == '}') {
+		s.i += 3
+		return int(s.b[i]-'0')*100 + int(s.b[i+1]-'0')*10 + int(s.b[i+2]-'0')
+	}
 	v := s.text()
 	n, ok := parseStatus(v)
 	if !ok && s.err == nil {

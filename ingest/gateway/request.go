@@ -53,6 +53,10 @@ func isLetter(c byte) bool { return c|0x20 >= 'a' && c|0x20 <= 'z' }
 
 // setMethod sets a method that the source logs by itself.
 func setMethod(raw *event.Raw, method string, n *notes) {
+	if method == "GET" || method == "POST" { // as most are
+		raw.Method = method
+		return
+	}
 	if method == "" || !isMethod(method) {
 		*n |= noteRequestMalformed
 		return
@@ -68,7 +72,10 @@ func setTarget(raw *event.Raw, target string) notes {
 		raw.Path, raw.Query = target, ""
 		return 0
 	case target[0] == '/':
-		raw.Path, raw.Query, _ = strings.Cut(target, "?")
+		raw.Path, raw.Query = target, ""
+		if i := strings.IndexByte(target, '?'); i >= 0 {
+			raw.Path, raw.Query = target[:i], target[i+1:]
+		}
 		return 0
 	case strings.Contains(target, "://"):
 		return setAbsolute(raw, target)

@@ -63,7 +63,8 @@ func (r *Redactor) Redact(raw *event.Raw, o event.Origin, e *event.Event) (err e
 		r.pool.Put(s)
 	}()
 	s.reset()
-	*e = event.Event{Origin: o}
+	*e = event.Event{} // in place; a literal with the origin would be made elsewhere and copied
+	e.Origin = o
 	s.e = e
 	s.fill(raw)
 	return nil
