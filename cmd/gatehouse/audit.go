@@ -96,7 +96,7 @@ func (a *audit) run(ctx context.Context, scope store.AuditScope) (ledgerReport, 
 	past := scope.Until.Before(time.Now()) // then what is acknowledged now says nothing
 	for _, topic := range d.Topics {
 		if topic.Err != nil {
-			return ledgerReport{}, fmt.Errorf("topic %s: %w", topic.Name, topic.Err)
+			return ledgerReport{}, fmt.Errorf("topic %s: %w: create it, or name the right one in kafka.topics", topic.Name, topic.Err)
 		}
 		for _, p := range topic.Partitions {
 			logs[ledgerKey{topic.Name, topic.ID, p.ID}] = &kafkaLog{p.First, p.End, p.Committed, p.Lag}
