@@ -53,7 +53,7 @@ func benchFetch(b *testing.B, k *cluster) {
 	if err := k.out.AppendTo(b.Context(), k.topic, 0, msgs...); err != nil {
 		b.Fatal(err)
 	}
-	f := fetcher{link: k.admin.link, topic: k.topic}
+	f := fetcher{link: k.admin.link, topic: k.topic, life: b.Context()}
 	b.SetBytes(460)
 	n, position := 0, int64(0)
 	before := cpuTime(b)

@@ -1,10 +1,10 @@
 package stream
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
-	"sync"
 
 	"github.com/segmentio/kafka-go/compress"
 )
@@ -12,48 +12,56 @@ import (
 // errTooLarge ends the unpacking of a batch over the limit.
 var errTooLarge = errors.New("decompressed batch exceeds the limit")
 
-// codecs guards the one change that this package makes to kafka-go's codec
-// table. kafka-go unpacks every batch whole and without a limit, and the table
-// is its only handle on that.
-var codecs sync.Once
+// usualRatio is how much smaller than its content a packed batch is taken to be
+// before one has been seen.
+const usualRatio = 4
 
-// limitCodecs wraps kafka-go's codecs so that no batch unpacks to more than limit
-// bytes. It happens once per process, before the first connection; a different
-// limit later is refused, since the table is shared.
-func limitCodecs(limit int) error {
-	codecs.Do(func() {
-		for i, codec := range compress.Codecs {
-			if codec != nil {
-				compress.Codecs[i] = limitedCodec{codec, int64(limit)}
-			}
+// unpacker unpacks batches, each into memory of its own, which nothing touches
+// afterwards: records are parts of it.
+type unpacker struct {
+	limit int
+	ratio int // content to packed size, of the batch before
+}
+
+// unpack returns the content of a batch. One that is not packed is its own.
+func (u *unpacker) unpack(batch *storedBatch) ([]byte, error) {
+	packed := batch.records
+	kind := compress.Compression(batch.attributes & attrCodec)
+	if kind == compress.None {
+		return packed, nil
+	}
+	codec := kind.Codec()
+	if codec == nil {
+		return nil, fmt.Errorf("unknown compression %d", kind)
+	}
+	in := codec.NewReader(bytes.NewReader(packed))
+	defer in.Close()
+	out := make([]byte, 0, min((max(u.ratio, usualRatio)+1)*len(packed), u.limit)+bytes.MinRead)
+	out, err := readAll(in, out, u.limit)
+	if err != nil {
+		return nil, err
+	}
+	u.ratio = len(out) / max(len(packed), 1)
+	return out, nil
+}
+
+// readAll appends what is in r to out, up to limit bytes.
+func readAll(r io.Reader, out []byte, limit int) ([]byte, error) {
+	for {
+		if len(out) == cap(out) {
+			more := make([]byte, len(out), min(2*cap(out), limit+bytes.MinRead))
+			copy(more, out)
+			out = more
 		}
-	})
-	set, _ := compress.Codecs[compress.Gzip].(limitedCodec)
-	if set.limit != int64(limit) {
-		return fmt.Errorf("check kafka.max_decompressed: %d: this process already runs with %d; use one value", limit, set.limit)
+		n, err := r.Read(out[len(out):cap(out)])
+		out = out[:len(out)+n]
+		switch {
+		case len(out) > limit:
+			return nil, errTooLarge
+		case errors.Is(err, io.EOF):
+			return out, nil
+		case err != nil:
+			return nil, err
+		}
 	}
-	return nil
-}
-
-type limitedCodec struct {
-	compress.Codec
-	limit int64
-}
-
-// NewReader unpacks at most limit bytes.
-func (c limitedCodec) NewReader(r io.Reader) io.ReadCloser {
-	return &limitedReader{c.Codec.NewReader(r), c.limit}
-}
-
-type limitedReader struct {
-	io.ReadCloser
-	left int64
-}
-
-func (r *limitedReader) Read(p []byte) (int, error) {
-	n, err := r.ReadCloser.Read(p)
-	if r.left -= int64(n); r.left < 0 {
-		return 0, errTooLarge
-	}
-	return n, err
 }

@@ -62,8 +62,7 @@ type Config struct {
 	// for; a single larger batch still comes whole. Default DefaultFetchMaxBytes.
 	FetchMaxBytes int
 	// MaxDecompressed is the size to which one batch may unpack; a larger one is a
-	// *BatchError. It is one value per process: the first Config that opens
-	// sets it and another value is refused. Default DefaultMaxDecompressed.
+	// *BatchError. Default DefaultMaxDecompressed.
 	MaxDecompressed int
 
 	// Log takes what happens to the group. nil discards.

@@ -111,9 +111,6 @@ func open(cfg Config) (*link, error) {
 	if err := cfg.validateConnection(); err != nil {
 		return nil, err
 	}
-	if err := limitCodecs(cfg.MaxDecompressed); err != nil {
-		return nil, err
-	}
 	l := &link{cfg: cfg, addr: kafka.TCP(cfg.Brokers...)}
 	var err error
 	if l.tls, err = cfg.TLS.config(); err != nil {

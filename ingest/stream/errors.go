@@ -55,7 +55,8 @@ func (e *BeyondEndError) Error() string {
 }
 
 // BatchError says that one stored batch of records can never be read: it unpacks
-// to more than Config.MaxDecompressed, or its checksum is wrong. The caller
+// to more than Config.MaxDecompressed, its checksum or its content is wrong, or it
+// is in the format that Kafka wrote before 0.11. The caller
 // records the offsets [From, To) as rejected and seeks to To.
 type BatchError struct {
 	Topic     string

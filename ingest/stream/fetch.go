@@ -3,27 +3,32 @@ package stream
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
-	"slices"
 	"time"
 
 	"github.com/segmentio/kafka-go"
-	"github.com/segmentio/kafka-go/protocol"
-	"github.com/segmentio/kafka-go/protocol/fetch"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // fetchWait is how long a broker holds a fetch that finds nothing.
 const fetchWait = 500 * time.Millisecond
 
-const readCommitted = 1
+const (
+	// fetchVersion is the newest Fetch that names topics by name.
+	fetchVersion  = 11
+	readCommitted = 1
+)
 
-// fetcher reads one partition from its leader.
+// fetcher reads one partition from its leader, on a connection of its own.
 type fetcher struct {
 	link      *link
 	topic     string
 	partition int32
-	usual     int // records that the last fetch brought
+	life      context.Context // the connection is closed when it ends
+
+	conn  *rawConn // nil until the leader is known, and after every error
+	usual int      // records that the last fetch brought
+	unpacker
 }
 
 // fetched is what one fetch brought.
@@ -40,148 +45,155 @@ type fetched struct {
 func (f *fetcher) fetch(ctx context.Context, position int64) (fetched, error) {
 	part, err := f.roundTrip(ctx, position)
 	if err != nil {
-		return f.diagnose(ctx, position, err)
-	}
-	stream, ok := part.RecordSet.Records.(*protocol.RecordStream)
-	if !ok {
-		return fetched{next: position, end: part.LastStableOffset}, nil
-	}
-	filter := newFilter(part.AbortedTransactions)
-	got := fetched{next: position, end: part.LastStableOffset, records: make([]Record, 0, f.usual+f.usual/8)}
-	var memory arena
-	for _, batch := range stream.Records {
-		if err := got.take(batch, filter, position, &memory); err != nil {
-			return fetched{}, fmt.Errorf("read %s/%d from offset %d: %w", f.topic, f.partition, got.next, err)
-		}
-	}
-	if got.next > position {
-		f.usual = len(got.records)
-		return got, nil
-	}
-	// Batches that compaction emptied hold no record to go on from, and kafka-go
-	// drops the offset at which they end.
-	batch, err := f.storedBatch(ctx, position)
-	if err != nil {
 		return fetched{}, err
 	}
-	got.next = max(position, batch.last+1)
-	return got, nil
+	got := fetched{next: position, end: part.LastStableOffset}
+	if len(part.RecordBatches) == 0 {
+		return got, nil
+	}
+	got.records = make([]Record, 0, f.usual+f.usual/8)
+	err = f.take(&got, part.RecordBatches, newFilter(part.AbortedTransactions))
+	if got.next > position {
+		f.usual = len(got.records)
+		return got, nil // an error belongs to what is behind, and comes with the next fetch
+	}
+	return fetched{}, err
 }
 
-func (f *fetcher) roundTrip(ctx context.Context, position int64) (*fetch.ResponsePartition, error) {
+// take reads batch after batch, until one cannot be read.
+func (f *fetcher) take(got *fetched, raw []byte, filter *filter) error {
+	for len(raw) > 0 {
+		batch, rest, err := cutBatch(raw)
+		if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, errAnswer) {
+			return err
+		}
+		had, size := len(got.records), got.bytes
+		if err == nil {
+			err = f.add(got, &batch, filter)
+		}
+		if err != nil {
+			got.records, got.bytes = got.records[:had], size
+			return &BatchError{
+				Topic: f.topic, Partition: f.partition, From: got.next, To: max(batch.last, got.next) + 1, Reason: reasonOf(err), Err: err,
+			}
+		}
+		got.next = max(got.next, batch.last+1)
+		raw = rest
+	}
+	return nil
+}
+
+func reasonOf(err error) BatchReason {
+	if errors.Is(err, errTooLarge) {
+		return BatchTooLarge
+	}
+	return BatchCorrupt
+}
+
+// add adds the records of one batch that lie at or behind the place where reading
+// is.
+func (f *fetcher) add(got *fetched, batch *storedBatch, filter *filter) error {
+	filter.reach(batch.first) // a fetch may begin with the marker of a transaction before it
+	if filter.aborted(batch) {
+		return nil
+	}
+	f.limit = f.link.cfg.MaxDecompressed
+	data, err := f.unpack(batch)
+	if err != nil {
+		return err
+	}
+	in, err := newReader(batch, data)
+	if err != nil {
+		return err
+	}
+	var r Record
+	for in.next(&r) {
+		switch {
+		case batch.attributes&attrControl != 0:
+			filter.marker(batch, &r)
+		case r.Offset >= got.next:
+			got.bytes += len(r.Key) + len(r.Value)
+			got.records = append(got.records, r)
+		}
+	}
+	return in.err
+}
+
+// roundTrip asks the leader for what is at position.
+func (f *fetcher) roundTrip(ctx context.Context, position int64) (*kmsg.FetchResponseTopicPartition, error) {
 	ctx, cancel := context.WithTimeout(ctx, fetchWait+requestTimeout)
 	defer cancel()
-	size := int32(f.link.cfg.FetchMaxBytes)
-	res, err := f.link.transport.RoundTrip(ctx, f.link.addr, &fetch.Request{
-		ReplicaID:      -1,
-		MaxWaitTime:    int32(fetchWait.Milliseconds()),
-		MinBytes:       1,
-		MaxBytes:       size,
-		IsolationLevel: readCommitted,
-		SessionEpoch:   -1,
-		Topics: []fetch.RequestTopic{{Topic: f.topic, Partitions: []fetch.RequestPartition{{
-			Partition:          f.partition,
-			CurrentLeaderEpoch: -1,
-			FetchOffset:        position,
-			LogStartOffset:     -1,
-			PartitionMaxBytes:  size,
-		}}}},
-	})
-	if err != nil {
+	if err := f.connect(ctx); err != nil {
 		return nil, err
 	}
-	answer := res.(*fetch.Response)
-	if answer.ErrorCode != 0 {
-		return nil, kafka.Error(answer.ErrorCode)
+	res, err := f.conn.ask(ctx, f.request(position))
+	if err != nil {
+		f.drop()
+		return nil, err
 	}
-	if len(answer.Topics) != 1 || len(answer.Topics[0].Partitions) != 1 {
-		return nil, io.ErrUnexpectedEOF
-	}
-	part := &answer.Topics[0].Partitions[0]
-	if part.ErrorCode != 0 {
-		return nil, kafka.Error(part.ErrorCode)
+	part, err := onlyPartition(res.(*kmsg.FetchResponse))
+	if err != nil {
+		f.drop() // another broker may be the leader now
+		return nil, err
 	}
 	return part, nil
 }
 
-// filter knows which transactions of a fetch were aborted.
-type filter struct {
-	starts []fetch.ResponseTransaction // by first offset, not yet reached
-	within map[int64]bool              // producers inside an aborted transaction
+// connect finds the leader and connects to it, unless that is done.
+func (f *fetcher) connect(ctx context.Context) error {
+	if f.conn != nil {
+		return nil
+	}
+	t, err := f.link.topology(ctx, []string{f.topic})
+	if err != nil {
+		return err
+	}
+	if err := t.topics[f.topic].err; err != nil {
+		return err
+	}
+	leader, err := t.leader(f.topic, f.partition)
+	if err != nil {
+		return err
+	}
+	conn, err := f.link.dialRaw(ctx, leader)
+	if err != nil {
+		return err
+	}
+	conn.closeWith(f.life)
+	f.conn = conn
+	return nil
 }
 
-func newFilter(aborted []fetch.ResponseTransaction) *filter {
-	starts := slices.Clone(aborted)
-	slices.SortFunc(starts, func(a, b fetch.ResponseTransaction) int {
-		switch {
-		case a.FirstOffset < b.FirstOffset:
-			return -1
-		case a.FirstOffset > b.FirstOffset:
-			return 1
-		}
-		return 0
-	})
-	return &filter{starts: starts, within: map[int64]bool{}}
+func (f *fetcher) drop() {
+	_ = f.conn.close() // it is broken or leads to the wrong broker
+	f.conn = nil
 }
 
-// reach opens the aborted transactions that start at or before offset.
-func (f *filter) reach(offset int64) {
-	for len(f.starts) > 0 && f.starts[0].FirstOffset <= offset {
-		f.within[f.starts[0].ProducerID] = true
-		f.starts = f.starts[1:]
-	}
+func (f *fetcher) request(position int64) *kmsg.FetchRequest {
+	size := int32(f.link.cfg.FetchMaxBytes)
+	req := kmsg.NewPtrFetchRequest()
+	req.SetVersion(fetchVersion)
+	req.ReplicaID, req.MinBytes, req.MaxBytes, req.SessionEpoch = -1, 1, size, -1
+	req.MaxWaitMillis, req.IsolationLevel = int32(fetchWait.Milliseconds()), readCommitted
+	part := kmsg.NewFetchRequestTopicPartition()
+	part.Partition, part.FetchOffset, part.PartitionMaxBytes = f.partition, position, size
+	top := kmsg.NewFetchRequestTopic()
+	top.Topic, top.Partitions = f.topic, []kmsg.FetchRequestTopicPartition{part}
+	req.Topics = []kmsg.FetchRequestTopic{top}
+	return req
 }
 
-func (f *filter) aborted(b *protocol.RecordBatch) bool {
-	return b.Attributes.Transactional() && f.within[b.ProducerID]
-}
-
-// markerAbort is the type of the control record that ends an aborted transaction.
-const markerAbort = 0
-
-// marker ends a transaction.
-func (f *filter) marker(c *protocol.ControlBatch) error {
-	m, err := c.ReadControlRecord()
-	if errors.Is(err, io.EOF) {
-		return nil // emptied by compaction
+// onlyPartition is the one partition that was asked for.
+func onlyPartition(res *kmsg.FetchResponse) (*kmsg.FetchResponseTopicPartition, error) {
+	switch {
+	case res.ErrorCode != 0:
+		return nil, kafka.Error(res.ErrorCode)
+	case len(res.Topics) != 1 || len(res.Topics[0].Partitions) != 1:
+		return nil, io.ErrUnexpectedEOF
 	}
-	if err == nil && m.Type == markerAbort {
-		delete(f.within, c.ProducerID)
+	part := &res.Topics[0].Partitions[0]
+	if part.ErrorCode != 0 {
+		return nil, kafka.Error(part.ErrorCode)
 	}
-	return err
-}
-
-// take adds the records of one batch that lie at or behind position.
-func (got *fetched) take(batch protocol.RecordReader, f *filter, position int64, memory *arena) error {
-	skip := false
-	switch b := batch.(type) {
-	case *protocol.ControlBatch:
-		got.next = max(got.next, b.BaseOffset+1)
-		f.reach(b.BaseOffset) // a fetch may begin with the marker of a transaction before it
-		return f.marker(b)
-	case *protocol.RecordBatch:
-		f.reach(b.BaseOffset)
-		skip = f.aborted(b)
-		got.next = max(got.next, b.BaseOffset) // what is before it is gone by compaction
-	}
-	for {
-		in, err := batch.ReadRecord()
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		got.next = max(got.next, in.Offset+1)
-		if skip || in.Offset < position {
-			release(in)
-			continue
-		}
-		out, err := memory.record(in)
-		if err != nil {
-			return err
-		}
-		got.bytes += len(out.Key) + len(out.Value)
-		got.records = append(got.records, out)
-	}
+	return part, nil
 }

@@ -43,7 +43,7 @@ func (c *Consumer) partition(ctx context.Context, g *generation, s storedOffset)
 	}
 	p = &Partition{
 		consumer: c, generation: g, topic: s.topic, partition: s.partition,
-		reader:  fetcher{link: c.link, topic: s.topic, partition: s.partition},
+		reader:  fetcher{link: c.link, topic: s.topic, partition: s.partition, life: g.owned},
 		topicID: shape.id, cluster: g.shape.cluster, stored: s.offset, position: s.offset,
 	}
 	var tag string
@@ -132,8 +132,8 @@ func (p *Partition) Seek(to Offset) {
 
 // Next blocks until there are records behind the position and returns them, with
 // the offset to go on from. Control records and aborted transactions are passed
-// over, so next may advance with no records at all. Key and Value belong to the
-// caller.
+// over, so next may advance with no records at all. What records refer to is never
+// modified: see Record.
 //
 // Errors that a caller can settle with Seek: *GapError, *BatchError,
 // *BeyondEndError, *RecreatedError, *PositionLostError. Losses of a broker are

@@ -15,15 +15,17 @@ import (
 )
 
 // maxAnswer bounds the answer to a raw request.
-const maxAnswer = 128 << 20
+const maxAnswer = maxFetchBytes + 64<<20
 
 // rawConn is one connection on which requests are framed by kmsg instead of
 // kafka-go: for what kafka-go's message versions cannot say (topic ids,
-// DeleteRecords, the header of a batch). One request at a time.
+// DeleteRecords), and for fetching, where it is the slow part. One request at a time.
 type rawConn struct {
 	conn   net.Conn
 	format *kmsg.RequestFormatter
 	id     int32
+	// release undoes closeWith.
+	release func() bool
 }
 
 // dialRaw connects to one broker: TCP, then TLS and SASL as configured.
@@ -150,4 +152,14 @@ func (r *rawConn) authenticate(ctx context.Context, mechanism sasl.Mechanism, ad
 	return err
 }
 
-func (r *rawConn) close() error { return r.conn.Close() }
+func (r *rawConn) close() error {
+	if r.release != nil {
+		r.release()
+	}
+	return r.conn.Close()
+}
+
+// closeWith closes the connection when ctx ends, whoever is using it then.
+func (r *rawConn) closeWith(ctx context.Context) {
+	r.release = context.AfterFunc(ctx, func() { _ = r.conn.Close() })
+}

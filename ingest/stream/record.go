@@ -1,18 +1,23 @@
 package stream
 
-import (
-	"io"
-	"time"
+import "time"
 
-	"github.com/segmentio/kafka-go/protocol"
-)
-
-// Record is one record of a partition. Key and Value belong to the receiver.
+// Record is one record of a partition.
+//
+// Key, Value and the headers' values are parts of the memory that the record's
+// whole batch was read into. That memory belongs to the records alone: it is
+// allocated for the batch, never modified, and never used again. So whoever has a
+// Record may keep any part of it for any time, and may make strings that share it
+// without copying; in return nobody may modify it. A part that is kept keeps the
+// memory of its batch.
 type Record struct {
-	Offset  int64
-	Time    time.Time // as its producer says, even on a LogAppendTime topic: not to be trusted
-	Key     []byte
-	Value   []byte
+	Offset int64
+	// Time is when the broker took the record on a topic with
+	// message.timestamp.type=LogAppendTime, else what its producer claims: not to be
+	// trusted.
+	Time    time.Time
+	Key     []byte // nil for none
+	Value   []byte // nil for none
 	Headers []Header
 }
 
@@ -20,60 +25,4 @@ type Record struct {
 type Header struct {
 	Key   string
 	Value []byte
-}
-
-// arenaSize is the least memory that keys and values are cut from at once.
-const arenaSize = 64 << 10
-
-// arena hands out memory for keys and values in large pieces.
-type arena struct{ free []byte }
-
-func (a *arena) take(n int) []byte {
-	if n > len(a.free) {
-		a.free = make([]byte, max(n, arenaSize))
-	}
-	p := a.free[:n:n]
-	a.free = a.free[n:]
-	return p
-}
-
-// copyOf copies b out of kafka-go's pages and gives them back.
-func (a *arena) copyOf(b protocol.Bytes) ([]byte, error) {
-	if b == nil {
-		return nil, nil
-	}
-	p := a.take(b.Len())
-	if _, err := io.ReadFull(b, p); err != nil {
-		return nil, err
-	}
-	return p, b.Close()
-}
-
-// record copies in out of kafka-go's pages.
-func (a *arena) record(in *protocol.Record) (Record, error) {
-	out := Record{Offset: in.Offset, Time: in.Time}
-	var err error
-	if out.Key, err = a.copyOf(in.Key); err != nil {
-		return out, err
-	}
-	if out.Value, err = a.copyOf(in.Value); err != nil {
-		return out, err
-	}
-	if len(in.Headers) > 0 {
-		out.Headers = make([]Header, len(in.Headers))
-		for i, h := range in.Headers {
-			out.Headers[i] = Header(h)
-		}
-	}
-	return out, nil
-}
-
-// release gives the pages of a record that is not wanted back.
-func release(in *protocol.Record) {
-	if in.Key != nil {
-		_ = in.Key.Close() // a page reference; never fails
-	}
-	if in.Value != nil {
-		_ = in.Value.Close()
-	}
 }

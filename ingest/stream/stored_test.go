@@ -92,7 +92,7 @@ func TestPassesCompactedBatches(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(whole.Close)
-	reader := fetcher{link: whole.link, topic: k.topic}
+	reader := fetcher{link: whole.link, topic: k.topic, life: t.Context()}
 	until(t, "compaction", func() bool {
 		write("tick") // a new segment is only begun by a new record
 		got, err := reader.fetch(t.Context(), 0)

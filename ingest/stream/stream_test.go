@@ -133,34 +133,6 @@ func FuzzMetadata(f *testing.F) {
 	})
 }
 
-// Any bytes are either a batch with an ordered span or an error.
-func FuzzReadBatch(f *testing.F) {
-	x := transactions{pid: 7, epoch: 1}
-	f.Add(x.batch([]string{"a", "b"}))
-	f.Add([]byte{})
-	f.Fuzz(func(t *testing.T, b []byte) {
-		got, err := readBatch(b)
-		if err == nil && got.last < got.first {
-			t.Errorf("got %+v", got)
-		}
-	})
-}
-
-func TestReadBatch(t *testing.T) {
-	x := transactions{pid: 7, epoch: 1}
-	raw := x.batch([]string{"a", "b", "c"})
-	if got, err := readBatch(raw); err != nil || got != (storedBatch{0, 2, true}) {
-		t.Errorf("got %+v, %v", got, err)
-	}
-	raw[len(raw)-1] ^= 1
-	if got, err := readBatch(raw); err != nil || got != (storedBatch{0, 2, false}) {
-		t.Errorf("changed: got %+v, %v", got, err)
-	}
-	if got, err := readBatch(raw[:batchHeaderSize]); err != nil || got != (storedBatch{0, 2, false}) {
-		t.Errorf("cut: got %+v, %v", got, err)
-	}
-}
-
 // Any bytes are either an answer to request 7 or an error.
 func FuzzCutHeader(f *testing.F) {
 	f.Add([]byte{0, 0, 0, 7, 1, 2, 3}, false)
@@ -237,7 +209,6 @@ func TestConfigRefusals(t *testing.T) {
 		"kafka.drain_timeout: -1s":            func(c *Config) { c.DrainTimeout = -time.Second },
 		"kafka.fetch_max_bytes: 1":            func(c *Config) { c.FetchMaxBytes = 1 },
 		"kafka.max_decompressed: 5":           func(c *Config) { c.MaxDecompressed = 5 },
-		"already runs with":                   func(c *Config) { c.MaxDecompressed = 64 << 20 },
 		"kafka.tls: fields are set":           func(c *Config) { c.TLS.CAFile = "ca.pem" },
 		"kafka.tls: cert_file and key_file":   func(c *Config) { c.TLS = TLS{Enabled: true, CertFile: "c.pem"} },
 		"kafka.tls.ca_file: open /none":       func(c *Config) { c.TLS = TLS{Enabled: true, CAFile: "/none"} },
