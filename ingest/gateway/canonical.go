@@ -17,7 +17,7 @@ import (
 // does not have are ignored and noted once as unknown_fields; so are members that
 // only redaction and enrichment set, as fields_not_carried.
 func decodeCanonical(m *memory, record []byte, raw *event.Raw) *event.DecodeError {
-	raw.Reset("canonical")
+	raw.Gateway = "canonical"
 	c := &m.canonical
 	c.scanner = newScanner(m, record)
 	err := c.decode(raw)

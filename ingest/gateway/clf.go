@@ -19,7 +19,7 @@ import (
 // has X-Forwarded-For and Traefik its router, service and duration; anything
 // else there is ignored and noted.
 func decodeCLF(_ *memory, record []byte, raw *event.Raw) *event.DecodeError {
-	raw.Reset("clf")
+	raw.Gateway = "clf"
 	m, n, err := readCLF(raw, view(record))
 	if err != nil {
 		return err

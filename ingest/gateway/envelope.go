@@ -23,6 +23,7 @@ type peeler struct {
 
 func (p *peeler) accept() {
 	p.emit(int32(p.count), p.Raw)
+	p.Raw.Reset("") // at once: it may hold secrets
 	p.count++
 }
 
@@ -88,6 +89,7 @@ func (p *peeler) peelObject(text []byte, depth int) {
 		p.accept()
 		return
 	}
+	p.Raw.Reset("")
 	if err.Reason != event.ReasonNotAccess && depth < maxEnvelopes {
 		if inner, ok := openEnvelope(text); ok {
 			p.peel(inner, depth+1)
@@ -146,6 +148,7 @@ func (p *peeler) peelLine(text []byte, depth int) {
 		d = sniffLine(text)
 	}
 	if err := d(p.memory, text, p.Raw); err != nil {
+		p.Raw.Reset("")
 		p.refuse(err, len(text))
 		return
 	}

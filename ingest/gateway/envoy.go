@@ -15,7 +15,7 @@ import (
 // address that its trusted-hop rule chose; where a format has only
 // X-Forwarded-For, the last hop, which is what Envoy itself appended.
 func decodeEnvoy(m *memory, record []byte, raw *event.Raw) *event.DecodeError {
-	raw.Reset("envoy")
+	raw.Gateway = "envoy"
 	if len(record) > 0 && record[0] == '[' {
 		return readEnvoyText(m, raw, view(record))
 	}

@@ -7,8 +7,8 @@ import "gatehouse/ingest/event"
 // *[event.DecodeError]. What [Reader] says of memory holds here too.
 type Decoder func(record []byte, emit func(*event.Raw)) error
 
-// decode is a decoder as this package uses it. It sets every field of raw; the
-// error is nil, or raw is not to be used.
+// decode is a decoder as this package uses it. It gets a raw that was reset; the
+// error is nil, or raw is to be reset before it is used again.
 type decode func(m *memory, record []byte, raw *event.Raw) *event.DecodeError
 
 // formats are the source types, sorted by name.
@@ -32,6 +32,7 @@ func Lookup(name string) (Decoder, bool) {
 	}
 	return func(record []byte, emit func(*event.Raw)) error {
 		var r Reader
+		r.Raw.Reset("")
 		if err := d(&r.memory, record, &r.Raw); err != nil {
 			return err
 		}
@@ -87,7 +88,9 @@ func Decode(name string, record []byte, emit func(i int32, raw *event.Raw), reje
 // element; so is all that follows the first [event.MaxElements] elements, and a
 // record in which there is nothing.
 func (r *Reader) Decode(name string, record []byte, emit func(i int32, raw *event.Raw), reject func(i int32, err *event.DecodeError, size int)) {
-	defer r.Raw.Reset("") // it may hold secrets
+	if r.Raw.Kind == "" { // never used
+		r.Raw.Reset("")
+	}
 	p := peeler{Raw: &r.Raw, memory: &r.memory, emit: emit, reject: reject}
 	switch {
 	case len(record) > event.MaxRecordBytes:

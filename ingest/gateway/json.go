@@ -181,6 +181,11 @@ func (s *scanner) colon() bool {
 // text takes a value as text: a string's content, a number or a boolean as
 // written. null and "-" are "". An object or array is skipped and noted.
 func (s *scanner) text() string {
+	if end := s.plainEnd(); end > 0 {
+		v := s.s[s.i+1 : end]
+		s.i = end + 1
+		return absent(v)
+	}
 	switch c := s.peek(); c {
 	case '"':
 		if v := s.string(); v != "-" {
@@ -288,6 +293,33 @@ const (
 	topBits   = 0x8080808080808080
 )
 
+// plainEnd is where the string at hand ends, if that can be told by words of eight
+// bytes alone: it has neither escapes nor bytes outside ASCII, as most have. Else
+// it is 0, and nothing is said about the string.
+func (s *scanner) plainEnd() int {
+	b, i := s.b, s.i+1
+	if i > len(b) || b[i-1] != '"' {
+		return 0
+	}
+	for ; i+8 <= len(b); i += 8 {
+		w := binary.LittleEndian.Uint64(b[i:])
+		if stop := stops(w); stop != 0 {
+			if i += bits.TrailingZeros64(stop) / 8; b[i] == '"' {
+				return i
+			}
+			return 0
+		}
+	}
+	return 0
+}
+
+// stops has a bit set in some bytes of w, the lowest of them in the first one that
+// is a quote, a backslash, a control character or outside ASCII; those above may
+// be borrow.
+func stops(w uint64) uint64 {
+	return (((w ^ everyByte*'"') - everyByte) | ((w ^ everyByte*'\\') - everyByte) | (w - everyByte*' ') | w) & topBits
+}
+
 // scanString passes over the string at hand and gives the bounds of its content.
 // plain tells that it has neither escapes nor bytes outside ASCII.
 func (s *scanner) scanString() (start, end int, plain bool) {
@@ -295,11 +327,7 @@ func (s *scanner) scanString() (start, end int, plain bool) {
 	start, plain = i, true
 	for {
 		for i+8 <= len(b) {
-			// The lowest set bit marks the first byte that is a quote, a backslash, a
-			// control character or outside ASCII; bits above it may be borrow.
-			w := binary.LittleEndian.Uint64(b[i:])
-			stop := ((w ^ everyByte*'"') - everyByte) | ((w ^ everyByte*'\\') - everyByte) | (w - everyByte*' ') | w
-			if stop &= topBits; stop != 0 {
+			if stop := stops(binary.LittleEndian.Uint64(b[i:])); stop != 0 {
 				i += bits.TrailingZeros64(stop) / 8
 				break
 			}

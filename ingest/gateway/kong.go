@@ -16,7 +16,7 @@ import (
 // clear. upstream_status is a string with one status per attempt. A route's paths
 // are prefixes, no templates, so they are not Route.
 func decodeKong(m *memory, record []byte, raw *event.Raw) *event.DecodeError {
-	raw.Reset("kong")
+	raw.Gateway = "kong"
 	k := &m.kong
 	k.scanner = newScanner(m, record)
 	err := k.decode(raw)

@@ -17,7 +17,7 @@ import (
 // client is $remote_addr, into which the realip module has put the address that
 // its trusted proxies name.
 func decodeNGINX(m *memory, record []byte, raw *event.Raw) *event.DecodeError {
-	raw.Reset("nginx")
+	raw.Gateway = "nginx"
 	if len(record) > 0 && record[0] != '{' {
 		m, n, err := readCLF(raw, view(record))
 		if err == nil {

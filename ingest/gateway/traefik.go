@@ -15,7 +15,7 @@ import (
 // only if the configuration keeps them, as request_<Name>. OriginStatus 0 means
 // that no service was asked.
 func decodeTraefik(m *memory, record []byte, raw *event.Raw) *event.DecodeError {
-	raw.Reset("traefik")
+	raw.Gateway = "traefik"
 	if len(record) > 0 && record[0] != '{' {
 		m, n, err := readCLF(raw, view(record))
 		if err == nil {

@@ -99,6 +99,7 @@ func startTokens(all []family) (t [codeCount]uint64) {
 		t[codes[f.prefix[0]]] |= 1 << codes[f.prefix[1]]
 	}
 	t[codes['e']] |= 1 << codes['y'] // of a JWT
+	t[codeMark], t[codeOther] = 0, 0 // no word begins so
 	return t
 }
 

@@ -16,27 +16,89 @@ func find(s string, from int) hit { return search(s, from, true) }
 func findKnown(s string) hit { return search(s, 0, false) }
 
 // search walks the text once; it looks back or ahead only over the hit itself
-// and the word before it.
+// and the word before it. Almost all of a text is words in which nothing begins,
+// so those are passed by looks into tables, without a call.
 func search(s string, from int, random bool) hit {
 	for i := from; i < len(s); {
-		class := classes[s[i]]
-		switch {
-		case class&(classAlnum|classTrigger) == 0:
-		case class&classAlnum != 0:
-			h, end := findInRun(s, i, random)
-			if h.end > 0 {
-				return h
+		code := codes[s[i]]
+		if code >= codeMark {
+			if classes[s[i]]&classTrigger != 0 {
+				if h := findAtMark(s, i, from); h.end > 0 {
+					return h
+				}
 			}
-			i = end
+			i++
 			continue
-		default:
-			if h := findAtMark(s, i, from); h.end > 0 {
+		}
+		if runStarts>>code&1 != 0 {
+			if h := findAtStart(s, i); h.end > 0 {
 				return h
 			}
 		}
-		i++
+		end, last := i, uint8(codeMark)
+		for ; end < len(s); end++ {
+			code := codes[s[end]]
+			if code == codeOther {
+				break
+			}
+			if last == codeMark && end+1 < len(s) && tokenStarts[code%codeCount]>>(codes[s[end+1]]%codeCount)&1 != 0 {
+				if stop := tokenAt(s, end); stop > 0 {
+					return hit{tokenStart(s, i, end), stop, shapeToken}
+				}
+			}
+			last = code
+		}
+		if random && end-i >= opaqueLength {
+			if h := opaqueAt(s, i, end); h.end > 0 {
+				return h
+			}
+		}
+		i = end
 	}
 	return hit{}
+}
+
+// runStarts are the codes of the bytes with which a card number or the name of an
+// authentication scheme may begin.
+var runStarts = codesOf("23456bdtBDT")
+
+func codesOf(bytes string) (set uint64) {
+	for i := range len(bytes) {
+		set |= 1 << codes[bytes[i]]
+	}
+	return set
+}
+
+// findAtStart looks for a card number, and for an authentication scheme, that
+// begin at s[i].
+func findAtStart(s string, i int) hit {
+	if isDigit(s[i]) {
+		return hit{i, panAt(s, i), shapePAN}
+	}
+	start, end := schemeAt(s, i)
+	return hit{start, end, shapeSecret}
+}
+
+// tokenStart is where the token at s[at] begins, which is in the run that begins
+// at s[run]: at the scheme, if the token is what a URL begins with.
+func tokenStart(s string, run, at int) int {
+	if at == run && strings.HasSuffix(s[:at], "://") {
+		return schemeStart(s, at-len("://"), 0)
+	}
+	return at
+}
+
+// opaqueAt decides about a run that is long enough to be opaque, and gives what
+// belongs to it too.
+func opaqueAt(s string, i, end int) hit {
+	_, opaque := runAt(s, i)
+	if word := s[i:end]; !opaque || isUUID(word) || isULID(word) || isDate(word) {
+		return hit{}
+	}
+	for end < len(s) && (isRunByte(s[end]) || strings.IndexByte("/=.~%", s[end]) >= 0) {
+		end++
+	}
+	return hit{i, end, shapeOpaque}
 }
 
 // findAtMark looks at what the byte s[i], which is no letter or digit, may be
@@ -55,54 +117,6 @@ func findAtMark(s string, i, from int) hit {
 		return tildeAt(s, i, from)
 	}
 	return hit{}
-}
-
-// findInRun looks into the run of letters and digits, "-", "_" and "+" that
-// begins at s[i], and gives the end of the run where nothing is in it. Only runs
-// long enough to be opaque are measured: few words of a text are.
-func findInRun(s string, i int, random bool) (hit, int) {
-	if isDigit(s[i]) {
-		if end := panAt(s, i); end > 0 {
-			return hit{i, end, shapePAN}, 0
-		}
-	} else if start, end := schemeAt(s, i); end > 0 {
-		return hit{start, end, shapeSecret}, 0
-	}
-	h, runEnd := tokenInRun(s, i)
-	if h.end > 0 || !random || runEnd-i < opaqueLength {
-		return h, runEnd
-	}
-	_, opaque := runAt(s, i)
-	if word := s[i:runEnd]; !opaque || isUUID(word) || isULID(word) || isDate(word) {
-		return hit{}, runEnd
-	}
-	end := runEnd
-	for end < len(s) && (isRunByte(s[end]) || strings.IndexByte("/=.~%", s[end]) >= 0) {
-		end++
-	}
-	return hit{i, end, shapeOpaque}, 0
-}
-
-// tokenInRun looks for a token at the beginning of each word of the run that
-// begins at s[i], and gives the end of the run.
-func tokenInRun(s string, i int) (hit, int) {
-	last, end := uint8(codeMark), i
-	for ; end < len(s); end++ {
-		code := codes[s[end]]
-		if code == codeOther {
-			break
-		}
-		if last == codeMark && code != codeMark {
-			if stop := tokenAt(s, end); stop > 0 {
-				if end == i && strings.HasSuffix(s[:i], "://") {
-					end = schemeStart(s, i-len("://"), 0)
-				}
-				return hit{end, stop, shapeToken}, 0
-			}
-		}
-		last = code
-	}
-	return hit{}, end
 }
 
 // panAt gives the end of the card number that begins at s[i], written as one

@@ -31,6 +31,9 @@ func (s *scratch) name(v string) string {
 // text is a value that others wrote, without secrets, hidden runes and what is
 // over limit bytes.
 func (s *scratch) text(v string, limit int) string {
+	if v == "" {
+		return ""
+	}
 	v = plain(v)
 	if len(v) > limit {
 		s.notes |= noteTextCut
@@ -77,8 +80,10 @@ func appendUnbraced(dst []byte, text string) []byte {
 // identity is a name of a user or an application. E-mail addresses, card numbers
 // and tokens become references, by which equal ones stay equal.
 func (s *scratch) identity(v string, class Class) string {
-	v = plain(strings.TrimSpace(v))
 	if v == "" {
+		return ""
+	}
+	if v = plain(strings.TrimSpace(v)); v == "" {
 		return ""
 	}
 	h := findKnown(v)
@@ -99,6 +104,9 @@ func (s *scratch) identity(v string, class Class) string {
 // credentialID is the gateway's id of a credential. What looks random and is no
 // id of a known form may be the credential itself.
 func (s *scratch) credentialID(v string) string {
+	if v == "" {
+		return ""
+	}
 	if shapeOf(strings.TrimSpace(v)) == shapeOpaque {
 		s.notes |= noteIdentity
 		return s.reference("fp:", ClassAPIKey, strings.TrimSpace(v))
