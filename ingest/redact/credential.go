@@ -183,13 +183,13 @@ func (s *scratch) cookies(header string, ts int64) {
 	const most = 64
 	for n := 0; header != "" && n < most; n++ {
 		var pair string
-		pair, header, _ = strings.Cut(header, ";")
-		name, value, _ := strings.Cut(strings.TrimSpace(pair), "=")
+		pair, header, _ = cutByte(header, ';')
+		name, value, _ := cutByte(strings.TrimSpace(pair), '=')
 		if value = strings.Trim(value, `" `); value == "" || isMasked(value) {
 			continue
 		}
 		switch {
-		case s.e.SessionFP == "" && s.policy.isSession(name):
+		case s.e.SessionFP == "" && s.holdsSession(name):
 			s.e.SessionFP = s.fingerprint(ClassSession, value)
 		case s.e.TokenFP == "" && jwtAt(value, 0) == len(value) && strings.Count(value, ".") >= 2:
 			s.token(value, ts)
@@ -200,6 +200,18 @@ func (s *scratch) cookies(header string, ts int64) {
 	if s.e.SessionFP != "" {
 		s.assume(event.AuthSession)
 	}
+}
+
+// holdsSession is Policy.isSession of a cookie's name, mostly remembered.
+func (s *scratch) holdsSession(name string) bool {
+	if known := s.jars.get(name); known != nil && name != "" {
+		return *known
+	}
+	session := s.policy.isSession(name)
+	if isParamName(name) { // others might be secrets
+		s.jars.put(name, session)
+	}
+	return session
 }
 
 func isTokenCookie(name string) bool {

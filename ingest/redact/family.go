@@ -115,6 +115,9 @@ func tokenAt(s string, i int) int {
 	}
 	all := familyIndex[s[i]]
 	for k := range all {
+		if all[k].prefix[1] != s[i+1] {
+			continue // spares a call for most
+		}
 		if end := all[k].at(s, i); end > 0 {
 			return end
 		}

@@ -58,7 +58,7 @@ func (s *scratch) target(raw *event.Raw) {
 	e := s.e
 	e.Host = s.host(raw.Host)
 	path, query := raw.Path, raw.Query
-	if anyOf(path)&classCoded != 0 {
+	if strings.IndexByte(path, '?') >= 0 || strings.IndexByte(path, '#') >= 0 {
 		path, query = splitTarget(path, query)
 	}
 	e.Path = s.walk(path, false)
@@ -74,9 +74,6 @@ func (s *scratch) target(raw *event.Raw) {
 // splitTarget takes query and fragment off a path whose decoder did not.
 func splitTarget(path, query string) (string, string) {
 	i := strings.IndexAny(path, "?#")
-	if i < 0 {
-		return path, query
-	}
 	if query == "" && path[i] == '?' {
 		query = path[i+1:]
 	}
@@ -175,6 +172,8 @@ func httpVersion(v string) string {
 	switch v {
 	case "", "1.1", "2":
 		return v // as decoders give it
+	case "HTTP/1.1":
+		return "1.1"
 	}
 	if v = lower(v); strings.HasPrefix(v, prefix) {
 		v = v[len(prefix):]

@@ -154,8 +154,11 @@ func panAt(s string, i int) int {
 // schemeAt finds the credential behind an authentication scheme, as in
 // "Bearer abc123", when the scheme begins at s[i].
 func schemeAt(s string, i int) (start, end int) {
-	switch s[i] | 0x20 {
-	case 'b', 'd', 't':
+	if i+1 == len(s) {
+		return 0, 0
+	}
+	switch string([]byte{s[i] | 0x20, s[i+1] | 0x20}) {
+	case "be", "ba", "to", "dp":
 	default:
 		return 0, 0
 	}

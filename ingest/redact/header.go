@@ -16,7 +16,8 @@ func (s *scratch) headers(in []event.Label) []event.Label {
 	}
 	out := s.pairs.take(min(len(in), event.MaxHeaders))[:0]
 	for _, h := range in {
-		check, known := s.policy.Headers[lower(h.Name)]
+		name := lower(h.Name)
+		check, known := s.headerCheck(name)
 		value, ok := s.headerValue(check, strings.TrimSpace(h.Value))
 		switch {
 		case !known || !ok:
@@ -24,10 +25,22 @@ func (s *scratch) headers(in []event.Label) []event.Label {
 		case len(out) == event.MaxHeaders:
 			s.notes |= noteListCut
 		default:
-			out = append(out, event.Label{Name: lower(h.Name), Value: value})
+			out = append(out, event.Label{Name: name, Value: value})
 		}
 	}
 	return sorted(out)
+}
+
+// headerCheck is what the policy says of a header.
+func (s *scratch) headerCheck(name string) (Check, bool) {
+	if check := s.heads.get(name); check != nil && name != "" {
+		return *check, true
+	}
+	check, known := s.policy.Headers[name]
+	if known { // a name that is not might be a secret
+		s.heads.put(name, check)
+	}
+	return check, known
 }
 
 // headerValue is the value as it is stored, and whether it is.

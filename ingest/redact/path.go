@@ -95,7 +95,10 @@ func (w *pathWalk) segment(raw, rest string) {
 	if raw == "" || !w.secret && w.usual(raw, rest) {
 		return
 	}
-	value, readable := decode(raw)
+	value, readable := raw, true
+	if w.coded {
+		value, readable = decode(raw)
+	}
 	stem, ext := splitFileType(value)
 	kind := shapeOf(stem)
 	if ext != "" && (kind == shapeWord || kind == shapeText) {
@@ -348,7 +351,11 @@ func decode(s string) (value string, readable bool) {
 
 // isEscaped says whether percent-encoding is left in s.
 func isEscaped(s string) bool {
-	for i := max(0, strings.IndexByte(s, '%')); i+2 < len(s); i++ {
+	i := strings.IndexByte(s, '%')
+	if i < 0 {
+		return false
+	}
+	for ; i+2 < len(s); i++ {
 		if s[i] == '%' && isHex(s[i+1]) && isHex(s[i+2]) {
 			return true
 		}

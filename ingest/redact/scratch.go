@@ -26,6 +26,9 @@ type scratch struct {
 	words  memo[wordFacts] // path segments that are words
 	accept stringSet       // values of Accept headers
 	clean  stringSet       // names and routes in which there is no secret
+	pages  stringSet       // referers that are kept as they are
+	heads  memo[Check]     // names of headers that the policy has
+	jars   memo[bool]      // names of cookies, and whether they hold a session
 	params memo[param]
 	tokens tokenCache
 	lists  listCache

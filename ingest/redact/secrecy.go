@@ -38,6 +38,28 @@ var secretEndings = []struct {
 	{"credential", guarded}, {"credentials", guarded}, {"sessionid", guarded}, {"encryptionkey", guarded}, {"signingkey", guarded},
 }
 
+// secretEnds has, per code of a first byte, the codes of the last bytes of the
+// names in secretNames, and secretLasts those of secretEndings: a word before
+// every colon of a text is asked for here, and few are names of secrets.
+var (
+	secretEnds  = endsOfNames()
+	secretLasts = lastsOfEndings()
+)
+
+func endsOfNames() (t [codeCount]uint64) {
+	for name := range secretNames {
+		t[codes[name[0]]] |= 1 << codes[name[len(name)-1]]
+	}
+	return t
+}
+
+func lastsOfEndings() (set uint64) {
+	for _, e := range secretEndings {
+		set |= 1 << codes[e.end[len(e.end)-1]]
+	}
+	return set
+}
+
 // secrecyOf is how secret the values of a name are.
 func secrecyOf(name string) secrecy {
 	if len(name) > maxParam {
@@ -45,8 +67,17 @@ func secrecyOf(name string) secrecy {
 	}
 	var buf [maxParam]byte
 	key := squeeze(buf[:0], name)
-	if s, ok := secretNames[string(key)]; ok {
-		return s
+	if len(key) == 0 {
+		return open
+	}
+	first, last := codes[key[0]]%codeCount, codes[key[len(key)-1]]%codeCount
+	if secretEnds[first]>>last&1 != 0 {
+		if s, ok := secretNames[string(key)]; ok {
+			return s
+		}
+	}
+	if secretLasts>>last&1 == 0 {
+		return open
 	}
 	for _, e := range secretEndings {
 		if len(key) >= len(e.end) && string(key[len(key)-len(e.end):]) == e.end {

@@ -147,11 +147,12 @@ func (s *scratch) traceID(v string) string {
 // referrer is origin and path of the page before; its query is dropped, and what
 // is no URL too.
 func (s *scratch) referrer(v string) string {
-	if v == "" {
-		return ""
+	if s.pages.has(v) {
+		return v
 	}
-	v, query, asked := strings.Cut(v, "?")
-	v, _, _ = strings.Cut(v, "#")
+	whole := v
+	v, query, asked := cutByte(v, '?')
+	v, _, _ = cutByte(v, '#')
 	if asked && query != "" {
 		s.notes |= noteReferrerQuery
 	}
@@ -176,6 +177,9 @@ func (s *scratch) referrer(v string) string {
 	}
 	clean := s.walk(path, true)
 	if strings.HasPrefix(v, origin) && clean == path { // nothing to build
+		if v == whole {
+			s.pages.add(v)
+		}
 		return v
 	}
 	return origin + clean
