@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 	"time"
 
 	"gatehouse/ingest/event"
@@ -16,6 +17,9 @@ import (
 // has acknowledged beyond.
 type AuditScope struct {
 	Since, Until time.Time
+	// History looks for rows of the same offsets that were stored before Since: what
+	// was read from Kafka again. It reads the offsets of all rows.
+	History bool
 	// Acknowledged are the partitions as the group's commits have them, read
 	// before the audit: whatever lies below Last must be stored. Range.First is not
 	// looked at. A partition that is not here is audited up to its highest row.
@@ -52,7 +56,7 @@ type PartitionAudit struct {
 	Duplicated   int64     `json:"duplicated"`
 	DuplicatedAt []Offsets `json:"duplicated_at,omitempty"`
 
-	highest int64 // of the rows, also where Last is less
+	odd bool // to be looked at closer
 }
 
 // MaxSpans bounds the spans that an audit lists of one partition.
@@ -67,9 +71,9 @@ func (p *PartitionAudit) is(r event.Range) bool {
 	return p.Topic == r.Topic && p.TopicID == r.TopicID && p.Partition == r.Partition
 }
 
-// Audit compares rows with offsets. One pass over audit.v_ledger adds rows up by
-// partition and hour; only partitions that do not add up are looked at closer,
-// in pieces, so that memory does not grow with the rows.
+// Audit compares rows with offsets. One pass over audit.v_ledger adds up, by
+// partition and hour, what was stored in the time; only partitions that do not add
+// up are looked at closer, in pieces, so that memory does not grow with the rows.
 func (db *DB) Audit(ctx context.Context, scope AuditScope) ([]PartitionAudit, error) {
 	found, err := db.auditSums(ctx, scope)
 	if err != nil {
@@ -77,6 +81,11 @@ func (db *DB) Audit(ctx context.Context, scope AuditScope) ([]PartitionAudit, er
 	}
 	if found, err = db.auditGaps(ctx, scope, found); err != nil {
 		return nil, err
+	}
+	if scope.History {
+		if err := db.auditHistory(ctx, scope, found); err != nil {
+			return nil, err
+		}
 	}
 	for _, r := range scope.Acknowledged {
 		if found, err = db.auditTail(ctx, found, r); err != nil {
@@ -116,7 +125,6 @@ GROUP BY kafka_topic, kafka_topic_id, kafka_partition ORDER BY kafka_topic, kafk
 			&p.Events, &p.Rejected, &p.Stored, &p.GapOffsets, &p.Missing, &p.Duplicated); err != nil {
 			return nil, fmt.Errorf("audit ledger: %w", err)
 		}
-		p.highest = p.Last
 		out = append(out, p)
 	}
 	if err := rows.Err(); err != nil {
@@ -150,7 +158,7 @@ GROUP BY kafka_topic, topic_id, kafka_partition`, max(scope.Since.UnixMilli(), 0
 		}
 		p := &found[i]
 		p.First, p.Last = min(p.First, r.First), max(p.Last, r.Last)
-		p.Missing = p.Last - p.First + 1 // examine counts
+		p.odd = true
 	}
 	if err := rows.Err(); err != nil {
 		return nil, fmt.Errorf("audit gaps: %w", describe(ctx, err))
@@ -166,8 +174,8 @@ func (db *DB) auditTail(ctx context.Context, found []PartitionAudit, r event.Ran
 		if !p.is(r) {
 			continue
 		}
-		if p.Missing != 0 || p.Last < r.Last {
-			p.Last, p.Missing = r.Last, max(r.Last-p.First+1, 0) // examine counts
+		if p.odd || p.Missing != 0 || p.Last < r.Last {
+			p.Last, p.odd = r.Last, true
 		}
 		return found, nil
 	}
@@ -175,9 +183,9 @@ func (db *DB) auditTail(ctx context.Context, found []PartitionAudit, r event.Ran
 	if err != nil || r.Last < 0 {
 		return found, err
 	}
-	p := PartitionAudit{Topic: r.Topic, TopicID: r.TopicID, Partition: r.Partition, First: min(last, r.Last) + 1, Last: r.Last}
-	p.Missing = p.Last - p.First + 1
-	return append(found, p), nil
+	return append(found, PartitionAudit{
+		Topic: r.Topic, TopicID: r.TopicID, Partition: r.Partition, First: min(last, r.Last) + 1, Last: r.Last, odd: last < r.Last,
+	}), nil
 }
 
 // auditHead stretches what is looked at down to the offset before it that is
@@ -195,7 +203,7 @@ func (db *DB) auditHead(ctx context.Context, p *PartitionAudit) error {
 			return err
 		}
 		if last >= 0 {
-			p.Missing += p.First - 1 - last
+			p.odd = p.odd || last < p.First-1
 			p.First = last + 1
 			return nil
 		}
@@ -234,19 +242,71 @@ func (db *DB) accountedIn(ctx context.Context, r event.Range) (last int64, err e
 	return last, nil
 }
 
-// examine finds the exact spans of a partition that does not add up.
-func (db *DB) examine(ctx context.Context, p *PartitionAudit) error {
-	if p.Missing != 0 || p.GapOffsets != 0 {
-		gaps, err := db.gapsOf(ctx, p.Range())
-		if err != nil {
-			return err
+// auditHistory marks partitions that have older rows at the offsets that were
+// stored in the time.
+func (db *DB) auditHistory(ctx context.Context, scope AuditScope, found []PartitionAudit) error {
+	for part := range slices.Chunk(found, historyPartitions) {
+		var where []string
+		args := []any{max(scope.Since.UnixMilli(), 0)}
+		for i := range part {
+			where = append(where, "kafka_topic = ? AND kafka_topic_id = ? AND kafka_partition = ? AND kafka_offset BETWEEN ? AND ?")
+			args = append(args, ofRange(part[i].Range())...)
 		}
-		if err := db.findMissing(ctx, p, gaps); err != nil {
-			return err
+		sql := "SELECT DISTINCT kafka_topic, kafka_topic_id, kafka_partition FROM audit.v_ledger_rows WHERE ingested_at < fromUnixTimestamp64Milli(toInt64(?)) AND ((" +
+			strings.Join(where, ") OR (") + "))"
+		if err := db.markSeen(ctx, part, sql, args); err != nil {
+			return fmt.Errorf("look for older rows: %w", err)
 		}
 	}
-	if p.Duplicated != 0 {
-		return db.findDuplicated(ctx, p)
+	return nil
+}
+
+// historyPartitions is for how many partitions one query looks.
+const historyPartitions = 64
+
+func (db *DB) markSeen(ctx context.Context, part []PartitionAudit, sql string, args []any) error {
+	rows, err := db.conn.Query(ctx, sql, args...)
+	if err != nil {
+		return describe(ctx, err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var r event.Range
+		if err := rows.Scan(&r.Topic, &r.TopicID, &r.Partition); err != nil {
+			return err
+		}
+		for i := range part {
+			part[i].odd = part[i].odd || part[i].is(r)
+		}
+	}
+	return rows.Err()
+}
+
+// examine counts a partition that does not add up exactly, whenever its rows were
+// stored, and finds the spans.
+func (db *DB) examine(ctx context.Context, p *PartitionAudit) error {
+	if !p.odd && p.Missing == 0 && p.GapOffsets == 0 && p.Duplicated == 0 {
+		return nil
+	}
+	r := p.Range()
+	gaps, err := db.gapsOf(ctx, r)
+	if err != nil {
+		return err
+	}
+	chunks, err := db.chunks(ctx, r)
+	if err != nil {
+		return fmt.Errorf("audit %s: %w", r, err)
+	}
+	p.Events, p.Rejected, p.Stored, p.GapOffsets, p.Missing, p.Duplicated = 0, 0, 0, 0, 0, 0
+	for _, c := range chunks {
+		p.Events, p.Rejected, p.Stored = p.Events+c.events, p.Rejected+c.rejected, p.Stored+c.stored
+		p.Duplicated += int64(c.events+c.rejected) - c.slots
+	}
+	if err := db.findMissing(ctx, p, chunks, gaps); err != nil {
+		return fmt.Errorf("audit %s: %w", r, err)
+	}
+	if err := db.findDuplicated(ctx, p, chunks); err != nil {
+		return fmt.Errorf("audit %s: %w", r, err)
 	}
 	return nil
 }
@@ -290,33 +350,27 @@ func ofRange(r event.Range) []any {
 }
 
 // findMissing counts the offsets of a partition that have no row, and lists the
-// first spans of them: chunk by chunk, reading offsets only of chunks that are
-// not full.
-func (db *DB) findMissing(ctx context.Context, p *PartitionAudit, gaps []Offsets) error {
-	r := p.Range()
-	p.Gaps, p.GapOffsets, p.Missing, p.Stored, p.Events, p.Rejected = nil, 0, 0, 0, 0, 0
-	chunks, err := db.chunks(ctx, r)
-	if err != nil {
-		return fmt.Errorf("audit %s: %w", r, err)
-	}
-	next := r.First
-	for _, c := range append(chunks, chunk{span: Offsets{r.Last + 1, r.Last}}) {
-		holes := []Offsets{{next, c.span.First - 1}}
-		next = c.span.Last + 1
-		p.Stored, p.Events, p.Rejected = p.Stored+c.stored, p.Events+c.events, p.Rejected+c.rejected
-		if holes[0].Count() <= 0 {
-			holes = nil
+// first spans of them, reading offsets only of chunks that are not full.
+func (db *DB) findMissing(ctx context.Context, p *PartitionAudit, chunks []chunk, gaps []Offsets) error {
+	next := p.First
+	for _, c := range append(chunks, chunk{span: Offsets{p.Last + 1, p.Last}}) {
+		var holes []Offsets
+		if c.span.First > next {
+			holes = []Offsets{{next, c.span.First - 1}}
 		}
-		if c.stored < c.span.Count() && len(p.MissingAt) < MaxSpans {
-			in, err := db.holes(ctx, r, c.span)
+		next = c.span.Last + 1
+		switch {
+		case c.stored == c.span.Count():
+		case len(p.MissingAt) < MaxSpans:
+			in, err := db.holes(ctx, p.Range(), c.span)
 			if err != nil {
-				return fmt.Errorf("audit %s: %w", r, err)
+				return err
 			}
-			holes = JoinOffsets(append(holes, in...))
-		} else {
+			holes = append(holes, in...)
+		default:
 			p.Missing += c.span.Count() - c.stored // counted, not listed
 		}
-		p.count(holes, gaps)
+		p.count(JoinOffsets(holes), gaps)
 	}
 	p.MissingAt, p.Gaps = JoinOffsets(p.MissingAt), JoinOffsets(p.Gaps)
 	p.MissingAt = p.MissingAt[:min(len(p.MissingAt), MaxSpans)]
@@ -332,16 +386,19 @@ func (p *PartitionAudit) count(holes, gaps []Offsets) {
 	p.Gaps = append(p.Gaps, WithoutOffsets(holes, missing)...)
 }
 
-// chunk is a span of offsets, how many of them have rows, and how many rows.
+// chunk is a span of offsets: how many of them have rows, how many rows there
+// are, and how many there should be.
 type chunk struct {
 	span             Offsets
 	stored           int64
 	events, rejected uint64
+	slots            int64
 }
 
 func (db *DB) chunks(ctx context.Context, r event.Range) ([]chunk, error) {
-	rows, err := db.conn.Query(ctx, "SELECT intDiv(kafka_offset, toInt64(?)) AS n, toInt64(groupBitmap(toUInt64(kafka_offset))), countIf(rejected = 0), countIf(rejected = 1)"+ofPartition+
-		" GROUP BY n ORDER BY n", append([]any{auditChunk}, ofRange(r)...)...)
+	rows, err := db.conn.Query(ctx, "SELECT intDiv(kafka_offset, toInt64(?)) AS n, toInt64(groupBitmap(toUInt64(kafka_offset))), "+
+		"countIf(rejected = 0), countIf(rejected = 1), toInt64(groupBitmap(slot))"+ofPartition+" GROUP BY n ORDER BY n",
+		append([]any{auditChunk}, ofRange(r)...)...)
 	if err != nil {
 		return nil, describe(ctx, err)
 	}
@@ -350,7 +407,7 @@ func (db *DB) chunks(ctx context.Context, r event.Range) ([]chunk, error) {
 	for rows.Next() {
 		var c chunk
 		var n int64
-		if err := rows.Scan(&n, &c.stored, &c.events, &c.rejected); err != nil {
+		if err := rows.Scan(&n, &c.stored, &c.events, &c.rejected, &c.slots); err != nil {
 			return nil, err
 		}
 		c.span = Offsets{max(n*auditChunk, r.First), min((n+1)*auditChunk-1, r.Last)}
@@ -385,31 +442,22 @@ func (db *DB) holes(ctx context.Context, r event.Range, span Offsets) ([]Offsets
 	return out, rows.Err()
 }
 
-// findDuplicated lists the first offsets that have a row too many, chunk by
-// chunk: counting row by row is for chunks with too many.
-func (db *DB) findDuplicated(ctx context.Context, p *PartitionAudit) error {
-	r := p.Range()
-	r.Last = max(r.Last, p.highest)
-	bad, err := db.spans(ctx, "SELECT greatest(intDiv(kafka_offset, toInt64(?)) * toInt64(?), toInt64(?)) AS lo, max(kafka_offset)"+ofPartition+
-		" GROUP BY lo HAVING count() > groupBitmap(slot) ORDER BY lo", append([]any{auditChunk, auditChunk, r.First}, ofRange(r)...)...)
-	if err != nil {
-		return fmt.Errorf("audit %s: %w", r, err)
-	}
-	var at []Offsets
-	for _, span := range bad {
-		if len(at) >= MaxSpans {
-			break
+// findDuplicated lists the first offsets that have a row too many, reading row by
+// row only chunks that have.
+func (db *DB) findDuplicated(ctx context.Context, p *PartitionAudit, chunks []chunk) error {
+	sql := fmt.Sprintf("SELECT kafka_offset, kafka_offset%s GROUP BY kafka_offset, slot HAVING count() > 1 ORDER BY kafka_offset LIMIT %d", ofPartition, MaxSpans)
+	for _, c := range chunks {
+		if int64(c.events+c.rejected) == c.slots || len(p.DuplicatedAt) >= MaxSpans {
+			continue
 		}
-		part := r
-		part.First, part.Last = span.First, span.Last
-		found, err := db.spans(ctx, fmt.Sprintf("SELECT kafka_offset, kafka_offset%s GROUP BY kafka_offset, slot HAVING count() > 1 ORDER BY kafka_offset LIMIT %d",
-			ofPartition, MaxSpans), ofRange(part)...)
+		r := p.Range()
+		r.First, r.Last = c.span.First, c.span.Last
+		found, err := db.spans(ctx, sql, ofRange(r)...)
 		if err != nil {
-			return fmt.Errorf("audit %s: %w", r, err)
+			return err
 		}
-		at = append(at, found...)
+		p.DuplicatedAt = JoinOffsets(append(p.DuplicatedAt, found...))
 	}
-	at = JoinOffsets(at)
-	p.DuplicatedAt = at[:min(len(at), MaxSpans)]
+	p.DuplicatedAt = p.DuplicatedAt[:min(len(p.DuplicatedAt), MaxSpans)]
 	return nil
 }

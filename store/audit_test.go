@@ -147,7 +147,7 @@ func TestAuditLooksAcrossTheEdgeOfItsTime(t *testing.T) {
 		}
 		p.events(60, 69)
 		now := p.db.now()
-		scope := AuditScope{Since: now.Add(-5 * time.Minute), Until: now.Add(time.Minute), Topic: p.t.Name()}
+		scope := AuditScope{Since: now.Add(-5 * time.Minute), Until: now.Add(time.Minute), Topic: p.t.Name(), History: true}
 		for _, want := range []PartitionAudit{ // the second: after offset 20 is stored again
 			{First: 50, Last: 69, Events: 10, Stored: 10, Missing: 10, MissingAt: []Offsets{{50, 59}}},
 			{First: 20, Last: 69, Events: 11, Rejected: 30, Stored: 40, Missing: 10, MissingAt: []Offsets{{50, 59}}, Duplicated: 1, DuplicatedAt: []Offsets{{20, 20}}},
