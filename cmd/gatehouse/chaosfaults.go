@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"regexp"
 	"strings"
@@ -197,7 +198,7 @@ func (c *chaos) diskFull(ctx context.Context, run *phaseRun) error {
 	if err := c.open(ctx, s); err != nil {
 		return err
 	}
-	beside := &phaseRun{name: "disk, beside"}
+	beside := &phaseRun{name: "disk, small"}
 	s.phases = append(s.phases, beside)
 	if err := s.begun(ctx); err != nil {
 		return err
@@ -261,7 +262,7 @@ func (c *chaos) zombies(ctx context.Context, run *phaseRun) error {
 			c.progress.show(time.Now(), "zombie: %d frozen", run.faults)
 		}
 	}
-	return nil
+	return c.refuseStale(ctx, run)
 }
 
 // zombie is one life of a zombie.
@@ -300,6 +301,36 @@ func (c *chaos) zombie(ctx context.Context, run *phaseRun, successor *ingester) 
 	successor.kill()
 	run.kills++
 	return nil
+}
+
+// staleInsert is a block as a zombie leaves it that was frozen for longer than the
+// tables remember tokens: it was made too long ago.
+const staleInsert = "INSERT INTO audit.events (kind, ts, kafka_topic, kafka_partition, kafka_offset, request_id, ingested_at)" +
+	" SELECT 'access', now64(6), '%s', 0, 0, 'zombie', now64(3) - INTERVAL 11 MINUTE"
+
+// violatedConstraint is ClickHouse's code for a row that a CHECK refuses.
+const violatedConstraint = 469
+
+// refuseStale wants ClickHouse itself to refuse what comes too late for its token
+// to be remembered. If it did not, the row would be found as foreign.
+func (c *chaos) refuseStale(ctx context.Context, run *phaseRun) error {
+	err := c.db.rows(ctx, fmt.Sprintf(staleInsert, c.topic), func(string) error { return nil })
+	want := fmt.Sprintf("Code: %d", violatedConstraint)
+	if err == nil || !strings.Contains(err.Error(), want) {
+		return fmt.Errorf("an insert made 11 minutes ago: %w: want %s, the constraint fresh", accepted(err), want)
+	}
+	run.faults++
+	run.note("an insert made 11 minutes ago was refused by ClickHouse, code %d", violatedConstraint)
+	return nil
+}
+
+var errAccepted = errors.New("it was accepted")
+
+func accepted(err error) error {
+	if err == nil {
+		return errAccepted
+	}
+	return err
 }
 
 // takeOver starts the successor and waits until it is behind what the frozen one

@@ -81,6 +81,9 @@ func (r *chaosReport) print(con *console) {
 	if r.ok() && r.Kills > 0 {
 		con.printf(" (95 %% bound %s per kill)", percent(r.Bound))
 	}
+	if r.Unacked > 0 {
+		con.printf(", %d stored whose acknowledgement was lost", r.Unacked)
+	}
 	con.printf(", %d with other content, %d foreign; %d of %d poisoned records unaccounted for; %s broker, seed %d, %.0f s\n",
 		r.Differing, r.Foreign, r.Unaccounted, r.Poisoned, r.Broker, r.Seed, r.Seconds)
 	for _, example := range r.Examples {
