@@ -52,7 +52,11 @@ type kong struct {
 	source            string
 	routeID, service  string // used where there is no name
 	customID          string
+	entity            entity // the last one read
 }
+
+// entity is a Kong entity, as far as it is wanted.
+type entity struct{ name, id, host string }
 
 // kongMembers are the members of a record.
 var kongMembers = newMembers(
@@ -71,11 +75,20 @@ var kongMembers = newMembers(
 		{"latencies", (*kong).latencies},
 		{"upstream_status", func(k *kong, raw *event.Raw) { raw.UpstreamStatus = k.statusList() }},
 		{"source", func(k *kong, _ *event.Raw) { k.source = k.text() }},
-		{"route", func(k *kong, raw *event.Raw) { raw.RouteID, k.routeID = k.nameAndID("id") }},
-		{"service", func(k *kong, raw *event.Raw) { raw.Service, k.service = k.nameAndID("host") }},
+		{"route", func(k *kong, raw *event.Raw) {
+			k.read(&k.memory.kongRouteNext)
+			raw.RouteID, k.routeID = k.entity.name, k.entity.id
+		}},
+		{"service", func(k *kong, raw *event.Raw) {
+			k.read(&k.memory.kongServiceNext)
+			raw.Service, k.service = k.entity.name, k.entity.host
+		}},
 		{"tries", (*kong).tries},
 		{"consumer", (*kong).consumer},
-		{"authenticated_entity", func(k *kong, raw *event.Raw) { _, raw.CredentialID = k.nameAndID("id") }},
+		{"authenticated_entity", func(k *kong, raw *event.Raw) {
+			k.read(&k.memory.kongEntityNext)
+			raw.CredentialID = k.entity.id
+		}},
 		{"workspace_name", func(k *kong, raw *event.Raw) { raw.Tenant = k.text() }},
 		{"trace_id", (*kong).trace},
 	},
@@ -166,19 +179,20 @@ func (k *kong) latencies(raw *event.Raw) {
 	}
 }
 
-// nameAndID takes a Kong entity: its name, and the member that stands in for it.
-func (k *kong) nameAndID(other string) (name, id string) {
-	for key, ok := k.enter(); ok; key, ok = k.next() {
-		switch key {
-		case "name":
-			name = k.text()
-		case other:
-			id = k.text()
-		default:
-			k.skip()
-		}
-	}
-	return name, id
+// kongEntity are the members of a route, a service or a credential.
+var kongEntity = newMembers(
+	(*kong).other,
+	[]member[kong]{
+		{"name", func(k *kong, _ *event.Raw) { k.entity.name = k.text() }},
+		{"id", func(k *kong, _ *event.Raw) { k.entity.id = k.text() }},
+		{"host", func(k *kong, _ *event.Raw) { k.entity.host = k.text() }},
+	},
+)
+
+// read takes an entity.
+func (k *kong) read(g *guide) {
+	k.entity = entity{}
+	kongEntity.read(&k.scanner, g, k, nil)
 }
 
 func (k *kong) consumer(raw *event.Raw) {

@@ -46,7 +46,11 @@ func (m *members[T]) read(s *scanner, g *guide, d *T, raw *event.Raw) {
 		if at = g.find(s, m.quoted, m.number, at); s.err != nil {
 			return
 		}
-		m.set[at](d, raw)
+		if at < len(m.set) {
+			m.set[at](d, raw)
+		} else {
+			m.set[0](d, raw)
+		}
 	}
 }
 
@@ -54,28 +58,67 @@ func (m *members[T]) read(s *scanner, g *guide, d *T, raw *event.Raw) {
 // members in the same order again and again, so a guess spares reading the name
 // and looking it up; a wrong one costs a comparison. Two guesses are kept, for
 // members that are only sometimes there.
+//
+// Members that the table does not name are learned, as long as numbers last, and
+// get the numbers behind the table's.
 type guide struct {
-	next [maxMembers][2]uint8
+	next    [maxMembers][2]uint8
+	learned []string // their names in quotes, with the colon
 }
 
 // find takes the name of a member and gives its number; after is the number of
 // the one before.
 func (g *guide) find(s *scanner, quoted []string, number map[string]int, after int) int {
 	s.peek()
-	guess, rest := &g.next[after%maxMembers], s.s[s.i:]
-	if n := int(guess[0]); n > 0 && strings.HasPrefix(rest, quoted[n]) {
-		s.i += len(quoted[n])
+	guess := &g.next[after%maxMembers]
+	n := int(guess[0])
+	if g.take(s, quoted, n) {
 		return n
 	}
-	n := int(guess[1])
+	n = int(guess[1])
 	guess[1] = guess[0]
-	if n > 0 && strings.HasPrefix(rest, quoted[n]) {
-		s.i += len(quoted[n])
-		guess[0] = uint8(n)
-		return n
+	if !g.take(s, quoted, n) {
+		s.name, _ = s.key()
+		if n = number[s.name]; n == 0 {
+			n = g.learn(s.name, len(quoted))
+		}
 	}
-	s.name, _ = s.key()
-	n = number[s.name]
 	guess[0] = uint8(n)
+	return n
+}
+
+// take passes over the name of member n, if that is what comes.
+func (g *guide) take(s *scanner, quoted []string, n int) bool {
+	if n == 0 {
+		return false
+	}
+	want := ""
+	if n < len(quoted) {
+		want = quoted[n]
+	} else {
+		want = g.learned[n-len(quoted)]
+		s.name = want[1 : len(want)-len(`":`)]
+	}
+	if !strings.HasPrefix(s.s[s.i:], want) {
+		return false
+	}
+	s.i += len(want)
+	return true
+}
+
+// learn gives a number to a name that the table, with known names, does not have;
+// 0 if there is none left. Only names that are written as they are can be taken
+// by comparing.
+func (g *guide) learn(name string, known int) int {
+	for i, have := range g.learned {
+		if have[1:len(have)-len(`":`)] == name {
+			return known + i
+		}
+	}
+	n := known + len(g.learned)
+	if n >= maxMembers || len(name) > maxName || !isVisible(name) || strings.ContainsAny(name, `"\`) {
+		return 0
+	}
+	g.learned = append(g.learned, `"`+name+`":`)
 	return n
 }

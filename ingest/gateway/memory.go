@@ -21,7 +21,7 @@ type memory struct {
 	nginx     nginx
 
 	// What follows what in the records of each.
-	canonicalNext, kongNext, kongRequestNext, traefikNext, envoyNext, nginxNext guide
+	canonicalNext, kongNext, kongRequestNext, kongRouteNext, kongServiceNext, kongEntityNext, traefikNext, envoyNext, nginxNext guide
 }
 
 // joined is the texts as one string.

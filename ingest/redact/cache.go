@@ -112,9 +112,12 @@ func (s *scratch) agent(raw string) {
 	s.e.UserAgent, s.e.UAFamily = c.agent, c.family
 }
 
+// tokenCacheSize is larger, because reading a JWT is the dearest thing of all.
+const tokenCacheSize = 1024
+
 // tokenCache remembers what JWTs say of themselves, by their fingerprint.
 type tokenCache struct {
-	entries [cacheSize]struct {
+	entries [tokenCacheSize]struct {
 		fp    string
 		facts tokenFacts
 	}
@@ -122,7 +125,7 @@ type tokenCache struct {
 
 // facts gives what the token with this fingerprint says.
 func (s *scratch) facts(fp, token string) *tokenFacts {
-	c := &s.tokens.entries[int(unhex(fp[0])<<4|unhex(fp[1]))%cacheSize]
+	c := &s.tokens.entries[(int(unhex(fp[0]))<<8|int(unhex(fp[1]))<<4|int(unhex(fp[2])))%tokenCacheSize]
 	if c.fp != fp {
 		c.fp, c.facts = strings.Clone(fp), readJWT(token)
 	}

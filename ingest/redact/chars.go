@@ -25,6 +25,7 @@ const (
 	classShown  // printable ASCII
 	classNote   // names of notes
 	classMask   // what a masked value is surrounded by
+	classJWT    // what JWTs are made of, dots and padding too
 	classCoded  // changes a path: "%", ";", "?", "#", and what may not stand in one
 )
 
@@ -36,8 +37,8 @@ const (
 // classes are the classes of every byte.
 var classes = classify()
 
-func classify() [256]uint16 {
-	var t [256]uint16
+func classify() [256]uint32 {
+	var t [256]uint32
 	for c := range t {
 		switch b := byte(c); {
 		case '0' <= b && b <= '9':
@@ -49,9 +50,9 @@ func classify() [256]uint16 {
 		}
 	}
 	for _, add := range []struct {
-		class uint16
+		class uint32
 		bytes string // that have it too
-		of    uint16 // classes of which all bytes have it
+		of    uint32 // classes of which all bytes have it
 	}{
 		{classMark, "-_+", 0},
 		{classTrigger, "@:=-$~", 0},
@@ -63,6 +64,7 @@ func classify() [256]uint16 {
 		{classMethod, "-_", classUpper},
 		{classNote, "_", classLower | classDigit},
 		{classMask, "[]<>(){}*#.-xX", 0},
+		{classJWT, "-_.=", classAlnum},
 		{classCoded, "%;?#", 0},
 	} {
 		for c := range t {
@@ -87,7 +89,7 @@ func classify() [256]uint16 {
 
 // allOf says whether s is not empty and every byte of it has the class, which is
 // one bit. It has no branch to mispredict; values are short.
-func allOf(s string, class uint16) bool {
+func allOf(s string, class uint32) bool {
 	all := class
 	for i := range len(s) {
 		all &= classes[s[i]]
@@ -96,7 +98,7 @@ func allOf(s string, class uint16) bool {
 }
 
 // anyOf gives all classes of which s has a byte.
-func anyOf(s string) (any uint16) {
+func anyOf(s string) (any uint32) {
 	for i := range len(s) {
 		any |= classes[s[i]]
 	}

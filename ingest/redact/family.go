@@ -152,14 +152,11 @@ func jwtAt(s string, i int) int {
 	if !strings.HasPrefix(s[i:], "eyJ") {
 		return 0
 	}
-	end, dots := i, 0
-	for end < len(s) && (base64u.has(s[end]) || s[end] == '.' || s[end] == '=') {
-		if s[end] == '.' {
-			dots++
-		}
+	end := i
+	for end < len(s) && classes[s[end]]&classJWT != 0 {
 		end++
 	}
-	if dots == 0 && end-i < 2*shortest || end-i < shortest {
+	if end-i < shortest || end-i < 2*shortest && strings.IndexByte(s[i:end], '.') < 0 {
 		return 0
 	}
 	return end
