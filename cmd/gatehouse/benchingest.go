@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
 
+	"gatehouse/deploy/kafka"
 	"gatehouse/ingest/stream"
 )
 
@@ -18,12 +20,15 @@ type benchIngestCmd struct {
 	Events     int           `help:"Events of the backlog." default:"2000000"`
 	Partitions int           `help:"Partitions of the topic." default:"4"`
 	Consumers  int           `help:"Consumers of ClickHouse's Kafka engine in its second run." default:"4"`
+	Flush      time.Duration `help:"Flush interval of ClickHouse's Kafka engine: shorter for its latency, longer for its CPU." default:"7.5s"`
 	Rate       int           `help:"Events per second while latency is measured." default:"20000"`
 	For        time.Duration `help:"How long latency is measured; 0 leaves it out." default:"10s"`
 	Only       []string      `help:"Which ways to measure: a, b1, bn, c." default:"a,b1,bn,c"`
-	Brokers    []string      `help:"An existing Kafka; topics are created in it and stay there. Without it, the built-in one."`
+	Broker     string        `help:"embedded, or apache: a real one, started with java." enum:"embedded,apache" default:"embedded"`
+	Brokers    []string      `help:"An existing Kafka instead; topics are created in it and stay there."`
 	Seed       uint64        `help:"Seed of the calls." default:"5"`
 	DataDir    string        `help:"Where data is kept while measuring; it must be empty or missing. Without it, a temporary directory." type:"path"`
+	Profile    string        `help:"Write a CPU profile of Gatehouse to this file." type:"path"`
 	JSON       bool          `help:"One JSON object." name:"json"`
 }
 
@@ -43,6 +48,7 @@ each million events, and a machine that does nothing else.
 Examples:
   gatehouse bench ingest
   gatehouse bench ingest --events 500000 --only a,b1
+  gatehouse bench ingest --broker apache --only a --profile ingest.prof
   gatehouse bench ingest --brokers 127.0.0.1:9092 --json`
 }
 
@@ -56,6 +62,8 @@ func (c *benchIngestCmd) validate() error {
 		}
 	}
 	switch {
+	case runtime.GOOS != "linux":
+		return fmt.Errorf("measure processes: this is %s, and their CPU time is read from /proc: run it on Linux", runtime.GOOS)
 	case c.Events < 1:
 		return bad("events", c.Events, "at least 1")
 	case c.Partitions < 1:
@@ -79,7 +87,7 @@ func (c *benchIngestCmd) Run(ctx context.Context, con *console) error {
 		err = b.run(ctx)
 	}
 	b.progress.done()
-	if err = errors.Join(err, b.close(err == nil)); err != nil {
+	if err = errors.Join(err, b.close(err != nil && ctx.Err() == nil)); err != nil {
 		return err
 	}
 	return b.report().print(con, c.JSON)
@@ -91,13 +99,13 @@ type ingestBench struct {
 	progress *progress
 	calls    *caller
 
-	dir      string
-	broker   *part // nil with a Kafka of the user's own
-	brokers  []string
-	topic    string
-	producer *stream.Producer
-	rawBytes int
-	results  []wayResult
+	dir       string
+	stopKafka func() error // nil with a Kafka of the user's own
+	brokers   []string
+	topic     string
+	producer  *stream.Producer
+	rawBytes  int
+	results   []wayResult
 }
 
 func (b *ingestBench) prepare() error {
@@ -139,15 +147,32 @@ func (b *ingestBench) run(ctx context.Context) error {
 	return compare(b.results, uint64(b.cmd.Events))
 }
 
+// startBroker starts a broker, unless there is one. Its CPU is in no figure.
 func (b *ingestBench) startBroker(ctx context.Context) error {
-	b.brokers = b.cmd.Brokers
-	if len(b.brokers) == 0 {
-		var err error
-		if b.broker, err = startPart(ctx, b.dir, partSpec{Part: partBroker, Dir: filepath.Join(b.dir, partBroker)}); err != nil {
+	dir := filepath.Join(b.dir, partBroker)
+	switch {
+	case len(b.cmd.Brokers) > 0:
+		b.brokers = b.cmd.Brokers
+	case b.cmd.Broker == "apache":
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			return fmt.Errorf("make a directory: %w", err)
+		}
+		real, err := kafka.Start(ctx, kafka.Options{Dir: dir})
+		if err != nil {
 			return err
 		}
-		b.brokers = []string{b.broker.Kafka}
+		b.brokers, b.stopKafka = []string{real.Addr()}, real.Stop
+	default:
+		p, err := startPart(ctx, b.dir, partSpec{Part: partBroker, Dir: dir})
+		if err != nil {
+			return err
+		}
+		b.brokers, b.stopKafka = []string{p.Kafka}, p.stop
 	}
+	return b.createTopics(ctx)
+}
+
+func (b *ingestBench) createTopics(ctx context.Context) error {
 	conf := stream.Config{Brokers: b.brokers}
 	admin, err := stream.NewAdmin(conf)
 	if err != nil {
@@ -171,17 +196,24 @@ func (b *ingestBench) startBroker(ctx context.Context) error {
 // only the backlog.
 func (b *ingestBench) steadyTopic(w way) string { return b.topic + "-" + w.key }
 
-// close ends the broker. The directory stays after an error, for its logs.
-func (b *ingestBench) close(done bool) error {
+// close ends the broker and removes what was stored. After an error the logs of
+// the parts stay.
+func (b *ingestBench) close(failed bool) error {
 	if b.producer != nil {
 		b.producer.Close()
 	}
 	var err error
-	if b.broker != nil {
-		err = b.broker.stop()
+	if b.stopKafka != nil {
+		err = b.stopKafka()
 	}
-	if done && err == nil {
-		err = os.RemoveAll(b.dir)
+	if !failed {
+		return errors.Join(err, os.RemoveAll(b.dir))
+	}
+	for _, dir := range []string{partBroker, "*/" + partEngine, "*/" + partIngest} {
+		stored, _ := filepath.Glob(filepath.Join(b.dir, dir)) // the patterns are right
+		for _, path := range stored {
+			err = errors.Join(err, os.RemoveAll(path))
+		}
 	}
 	return err
 }

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"gatehouse/cmd/gatehouse/peer"
@@ -35,6 +36,7 @@ type partSpec struct {
 	Part            string
 	Dir             string // of broker and engine
 	Config          string // gatehouse.yaml of ingest
+	Profile         string // file for a CPU profile of ingest; "" for none
 	Brokers, Topics []string
 	Group           string
 	ClickHouse      embedded.ClickHouse
@@ -72,6 +74,11 @@ func (s partSpec) run(ctx context.Context, con *console) error {
 		if err := con.json(partReady{}); err != nil {
 			return err
 		}
+		stop, err := startProfile(s.Profile)
+		if err != nil {
+			return err
+		}
+		defer stop()
 		con.out = io.Discard
 		return (&runCmd{Config: s.Config, Role: roleIngest}).Run(ctx, con)
 	case partReader:
@@ -126,6 +133,7 @@ func startPart(ctx context.Context, dir string, spec partSpec) (*part, error) {
 	p.cmd = exec.Command(exe, "bench", "part")
 	p.cmd.Args[0] = os.Args[0] // a test binary knows by it what to be
 	p.cmd.Stderr = logFile
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C is for the benchmark alone, which then stops its parts in order
 	stdin, err1 := p.cmd.StdinPipe()
 	stdout, err2 := p.cmd.StdoutPipe()
 	if err := errors.Join(err1, err2, p.cmd.Start()); err != nil {
@@ -137,7 +145,7 @@ func startPart(ctx context.Context, dir string, spec partSpec) (*part, error) {
 	if err := json.NewEncoder(stdin).Encode(spec); err != nil {
 		return nil, errors.Join(fmt.Errorf("start %s: %w", spec.Part, err), p.stop())
 	}
-	return p, errors.Join(p.await(ctx, answer))
+	return p, p.await(ctx, answer)
 }
 
 // watch hands on the part's first line and then waits for its end.

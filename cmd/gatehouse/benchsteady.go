@@ -112,17 +112,23 @@ func (t *trial) look(ctx context.Context, topic string) (s sighting, sum uint64,
 	return s, sum, err
 }
 
-// delays are the seconds from each call's time until the first sighting that has
-// its offset, sorted.
+// delays asks for the time of every steady call, and compares.
 func (t *trial) delays(ctx context.Context, topic string, seen []sighting) ([]float64, error) {
 	text, err := t.db.exec(ctx, fmt.Sprintf("SELECT kafka_partition, toUnixTimestamp64Micro(ts) FROM %s WHERE kafka_topic = '%s' ORDER BY kafka_partition, kafka_offset", t.table(), topic))
 	if err != nil {
 		return nil, err
 	}
+	return delaysOf(text, seen)
+}
+
+// delaysOf are the seconds from each call's time until the first sighting that has
+// it, sorted. calls are lines of partition and time in µs, in the order of
+// partition and offset.
+func delaysOf(calls string, seen []sighting) ([]float64, error) {
 	var out []float64
 	next := map[string]int{} // by partition: the first sighting that may have the next call
 	read := map[string]uint64{}
-	for line := range strings.Lines(text) {
+	for line := range strings.Lines(calls) {
 		partition, stamp, _ := strings.Cut(strings.TrimSpace(line), "\t")
 		us, err := strconv.ParseInt(stamp, 10, 64)
 		if err != nil {
@@ -135,6 +141,9 @@ func (t *trial) delays(ctx context.Context, topic string, seen []sighting) ([]fl
 		}
 		read[partition]++
 		out = append(out, seen[next[partition]].at.Sub(time.UnixMicro(us)).Seconds())
+	}
+	if len(out) == 0 {
+		return nil, errors.New("no call was stored")
 	}
 	slices.Sort(out)
 	return out, nil

@@ -97,8 +97,11 @@ func (t *trial) topics() []string { return []string{t.bench.topic, t.bench.stead
 func (t *trial) group() string { return t.bench.topic + "-" + t.key }
 
 func (t *trial) kafkaEngine() peer.KafkaEngine {
-	return peer.KafkaEngine{Brokers: t.bench.brokers, Topics: t.topics(), Group: t.group(), Consumers: t.consumers}
+	return peer.KafkaEngine{Brokers: t.bench.brokers, Topics: t.topics(), Group: t.group(), Consumers: t.consumers, Flush: t.bench.cmd.Flush}
 }
+
+// noFeed is the kafka.feed_topic of an ingester that nobody listens to.
+const noFeed = "-"
 
 // begin lets the way start to read.
 func (t *trial) begin(ctx context.Context) error {
@@ -107,7 +110,7 @@ func (t *trial) begin(ctx context.Context) error {
 	}
 	spec := partSpec{Part: partReader, Brokers: t.bench.brokers, Topics: t.topics(), Group: t.group(), ClickHouse: t.engine.ClickHouse}
 	if t.ours {
-		spec.Part, spec.Config = partIngest, filepath.Join(t.dir, configFileName)
+		spec.Part, spec.Config, spec.Profile = partIngest, filepath.Join(t.dir, configFileName), t.bench.cmd.Profile
 		if err := t.writeConfig(spec.Config); err != nil {
 			return err
 		}
@@ -118,7 +121,7 @@ func (t *trial) begin(ctx context.Context) error {
 }
 
 // writeConfig writes the configuration that Gatehouse is measured with: its
-// defaults.
+// defaults, without the feed of a detector, which the other ways do not have.
 func (t *trial) writeConfig(path string) error {
 	password := filepath.Join(t.dir, "password")
 	if err := os.WriteFile(password, []byte(t.engine.ClickHouse.WritePassword), 0o600); err != nil {
@@ -130,7 +133,7 @@ func (t *trial) writeConfig(path string) error {
 	}
 	text, err := yaml.Marshal(config{
 		DataDir: filepath.Join(t.dir, partIngest), Listen: "127.0.0.1:0", Log: logConfig{Level: "warn"},
-		Kafka:      kafkaConfig{Brokers: t.bench.brokers, Topics: topics, Group: t.group()},
+		Kafka:      kafkaConfig{Brokers: t.bench.brokers, Topics: topics, Group: t.group(), FeedTopic: noFeed},
 		ClickHouse: clickhouseConfig{URL: t.engine.ClickHouse.URL, User: embedded.WriteUser, PasswordFile: password},
 	})
 	if err != nil {
@@ -229,5 +232,5 @@ func (t *trial) stop() error {
 	if t.engine != nil {
 		err = errors.Join(err, t.engine.stop())
 	}
-	return errors.Join(err, os.RemoveAll(filepath.Join(t.dir, partEngine)))
+	return err
 }
