@@ -17,13 +17,20 @@ type standingAudit struct {
 	audit   *audit
 	metrics ledgerMetrics
 	log     *slog.Logger
-	last    string // verdict of the pass before
+	passes  int
+	trouble string // the verdict of the pass before, if it was not that all is well
 }
 
+// A pass looks at what was stored since some time before the pass before. Every
+// twelfth looks hours back, and whether anything was stored again that is older
+// still; so does each after one that found trouble, so that trouble stays to be
+// seen.
 const (
 	auditFirst  = time.Minute
 	auditEvery  = 5 * time.Minute
-	auditWindow = 6 * time.Hour
+	auditRecent = 15 * time.Minute
+	auditHours  = 6 * time.Hour
+	auditLong   = 12 // every how many passes
 )
 
 func newStandingAudit(a *app) (*standingAudit, error) {
@@ -47,26 +54,42 @@ func (s *standingAudit) run(ctx context.Context) error {
 	}
 }
 
-// pass audits what was stored in the last hours, and whatever the group has
-// acknowledged beyond.
+func (s *standingAudit) scope(now time.Time) store.AuditScope {
+	scope := store.AuditScope{Since: now.Add(-auditRecent), Until: now.Add(clockSlack)}
+	if s.passes%auditLong == 0 || s.trouble != "" {
+		scope.Since, scope.History = now.Add(-auditHours), true
+	}
+	return scope
+}
+
+// pass audits once, and says what changed.
 func (s *standingAudit) pass(ctx context.Context) error {
 	start := time.Now()
-	report, err := s.audit.run(ctx, store.AuditScope{Since: start.Add(-auditWindow), Until: start.Add(clockSlack)})
+	report, err := s.audit.run(ctx, s.scope(start))
 	if err != nil {
 		return err
 	}
 	v := report.verdict()
+	s.passes++
 	s.metrics.passed(v, start)
-	if v.Text == s.last || (v.Verdict == ledgerComplete && s.last == "") {
-		return nil
-	}
-	s.last = v.Text
+	before, now := s.trouble, v.Text
 	if v.Verdict == ledgerComplete {
-		s.log.InfoContext(ctx, "ledger adds up again", "verdict", v.Text)
-		s.last = ""
-		return nil
+		now = ""
 	}
-	s.log.ErrorContext(ctx, "ledger does not add up, see gatehouse doctor ledger", "verdict", v.Text)
+	s.trouble = now
+	switch {
+	case now == before:
+	case now == "":
+		s.log.InfoContext(ctx, "ledger adds up again", "verdict", v.Text)
+	default:
+		s.log.ErrorContext(ctx, "ledger does not add up, see gatehouse doctor ledger", "verdict", v.Text)
+		s.name(ctx, report)
+	}
+	return nil
+}
+
+// name logs the offsets that are not well.
+func (s *standingAudit) name(ctx context.Context, report ledgerReport) {
 	for i := range report.Partitions {
 		p := &report.Partitions[i]
 		for _, d := range p.details() {
@@ -75,7 +98,6 @@ func (s *standingAudit) pass(ctx context.Context) error {
 			}
 		}
 	}
-	return nil
 }
 
 // ledgerMetrics are what the last audit found.
@@ -90,10 +112,10 @@ func newLedgerMetrics(reg prometheus.Registerer) ledgerMetrics {
 		return g
 	}
 	return ledgerMetrics{
-		missing:    gauge("missing_offsets", "Acknowledged offsets of the last 6 hours that have no row and no recorded gap, though Kafka has a record there, or cannot say any more."),
-		duplicated: gauge("duplicated_rows", "Rows, stored in the last 6 hours or beside such, of an offset and index that has another row."),
-		gaps:       gauge("gap_offsets", "Offsets among those of the last 6 hours that lie in recorded gaps."),
-		noRecord:   gauge("no_record_offsets", "Offsets of the last 6 hours that never held a record: markers of transactions, aborted records, compaction."),
+		missing:    gauge("missing_offsets", "Acknowledged offsets that have no row and no recorded gap, though Kafka has a record there, or cannot say any more; they stay for 6 hours."),
+		duplicated: gauge("duplicated_rows", "Rows of an offset and index that has another row; they stay for 6 hours."),
+		gaps:       gauge("gap_offsets", "Offsets that lie in gaps recorded in the last 6 hours."),
+		noRecord:   gauge("no_record_offsets", "Offsets looked at that never held a record: markers of transactions, aborted records, compaction."),
 		at:         gauge("last_success_timestamp_seconds", "Unix time of the last audit that was carried through; 0 before the first."),
 		seconds:    gauge("audit_seconds", "How long the last audit took."),
 	}

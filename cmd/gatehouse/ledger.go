@@ -76,7 +76,7 @@ func (c *ledgerCmd) Run(ctx context.Context, con *console) error {
 }
 
 func (c *ledgerCmd) scope(now time.Time) (store.AuditScope, error) {
-	scope := store.AuditScope{Since: now.Add(-c.Since), Until: now.Add(clockSlack), Topic: c.Topic}
+	scope := store.AuditScope{Since: now.Add(-c.Since), Until: now.Add(clockSlack), Topic: c.Topic, History: true}
 	var err error
 	if c.From != "" {
 		if scope.Since, err = parseTime("--from", c.From); err != nil {

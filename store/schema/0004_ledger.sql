@@ -16,7 +16,7 @@ CREATE VIEW audit.v_ledger_gaps AS
 SELECT kafka_topic, kafka_topic_id, kafka_partition, greatest(first_offset, seen) AS first_offset, last_offset, reason, at
 FROM
 (
-    SELECT kafka_topic, topic_id AS kafka_topic_id, kafka_partition, first_offset, last_offset, reason, at,
+    SELECT kafka_topic, toLowCardinality(topic_id) AS kafka_topic_id, kafka_partition, first_offset, last_offset, reason, at,
         max(last_offset + 1) OVER (PARTITION BY kafka_topic, topic_id, kafka_partition ORDER BY first_offset, last_offset
             ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS seen
     FROM audit.ingest_gaps
