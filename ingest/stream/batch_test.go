@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/pierrec/lz4/v4"
 	"github.com/segmentio/kafka-go"
 	"github.com/segmentio/kafka-go/compress"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -166,6 +167,49 @@ func pack(t testing.TB, codec kafka.Compression, values ...string) []byte {
 	raw := append(plain[:batchHeaderSize:batchHeaderSize], packed.Bytes()...)
 	binary.BigEndian.PutUint32(raw[batchLengthAt:], uint32(len(raw)-batchLengthEnd))
 	return stamp(raw)
+}
+
+// The short way through an LZ4 frame gives what the library's reader gives, or
+// leaves the frame to it. (The library checks checksums that the short way leaves
+// out.)
+func FuzzUnframe(f *testing.F) {
+	add := func(content []byte, options ...lz4.Option) {
+		var packed bytes.Buffer
+		w := lz4.NewWriter(&packed)
+		if err := w.Apply(options...); err != nil {
+			f.Fatal(err)
+		}
+		if _, err := w.Write(content); err != nil {
+			f.Fatal(err)
+		}
+		if err := w.Close(); err != nil {
+			f.Fatal(err)
+		}
+		if got, ok := unframe(packed.Bytes(), make([]byte, 0, 16), 1<<20); !ok || !bytes.Equal(got, content) {
+			f.Errorf("did not take a frame of %d bytes, options %v", len(content), options)
+		}
+		f.Add(packed.Bytes())
+	}
+	text := bytes.Repeat([]byte("the same line again and again\n"), 10_000)
+	add(nil)
+	add([]byte("short"))
+	add(text)
+	add(text, lz4.BlockSizeOption(lz4.Block64Kb), lz4.BlockChecksumOption(true), lz4.ChecksumOption(false))
+	add(noise(200_000), lz4.BlockSizeOption(lz4.Block64Kb), lz4.SizeOption(200_000))
+	f.Fuzz(func(t *testing.T, packed []byte) {
+		const limit = 1 << 20
+		got, ok := unframe(packed, make([]byte, 0, 16), limit)
+		if !ok {
+			return
+		}
+		if len(got) > limit {
+			t.Errorf("%d bytes: over the limit", len(got))
+		}
+		want, err := readAll(lz4.NewReader(bytes.NewReader(packed)), make([]byte, 0, 16), limit)
+		if err == nil && !bytes.Equal(want, got) {
+			t.Errorf("got %d bytes that differ from the library's %d", len(got), len(want))
+		}
+	})
 }
 
 // A batch behind readable ones does not take them with it, and its error comes with

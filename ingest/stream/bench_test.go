@@ -1,11 +1,15 @@
 package stream
 
 import (
+	"bytes"
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/segmentio/kafka-go"
+	"github.com/segmentio/kafka-go/compress"
 	"golang.org/x/sys/unix"
 
 	"gatehouse/deploy/embedded"
@@ -53,6 +57,7 @@ func benchFetch(b *testing.B, k *cluster) {
 	if err := k.out.AppendTo(b.Context(), k.topic, 0, msgs...); err != nil {
 		b.Fatal(err)
 	}
+	defer live()()
 	f := fetcher{link: k.admin.link, topic: k.topic, life: b.Context()}
 	b.SetBytes(460)
 	n, position := 0, int64(0)
@@ -73,6 +78,49 @@ func benchFetch(b *testing.B, k *cluster) {
 	}
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "records/s")
 	b.ReportMetric(float64(b.N)/(cpuTime(b)-before).Seconds(), "records/cpu-s")
+}
+
+// live is what an ingester holds besides: its batches. Without it the garbage
+// collector would run after every few fetches and be most of what is measured.
+func live() (release func()) {
+	held := make([]byte, 64<<20)
+	return func() { runtime.KeepAlive(held) }
+}
+
+// BenchmarkUnpack unpacks a batch of 1,000 records, the short way and by the
+// library's reader.
+func BenchmarkUnpack(b *testing.B) {
+	values := make([]string, 1000)
+	for i := range values {
+		values[i] = string(benchLine(i))
+	}
+	batch, _, err := cutBatch(pack(b, kafka.Lz4, values...))
+	if err != nil {
+		b.Fatal(err)
+	}
+	for name, unpack := range map[string]func(u *unpacker) ([]byte, error){
+		"frame": func(u *unpacker) ([]byte, error) { return u.unpack(&batch) },
+		"library": func(u *unpacker) ([]byte, error) {
+			in := compress.Lz4.Codec().NewReader(bytes.NewReader(batch.records))
+			defer in.Close()
+			return readAll(in, make([]byte, 0, u.room(len(batch.records))), u.limit)
+		},
+	} {
+		b.Run(name, func(b *testing.B) {
+			defer live()()
+			u := &unpacker{limit: DefaultMaxDecompressed}
+			if _, err := u.unpack(&batch); err != nil {
+				b.Fatal(err)
+			}
+			before := cpuTime(b)
+			for b.Loop() {
+				if _, err := unpack(u); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64((cpuTime(b)-before).Nanoseconds())/float64(b.N)/float64(len(values)), "cpu-ns/record")
+		})
+	}
 }
 
 // cpuTime is what this process has used of the processors: on a busy machine the

@@ -20,15 +20,30 @@ const usualRatio = 4
 // afterwards: records are parts of it.
 type unpacker struct {
 	limit int
-	ratio int // content to packed size, of the batch before
+	// packed and content are the sizes of the batch before.
+	packed, content int
 }
 
 // unpack returns the content of a batch. One that is not packed is its own.
 func (u *unpacker) unpack(batch *storedBatch) ([]byte, error) {
-	packed := batch.records
 	kind := compress.Compression(batch.attributes & attrCodec)
 	if kind == compress.None {
-		return packed, nil
+		return batch.records, nil
+	}
+	out, err := u.open(kind, batch.records)
+	if err != nil {
+		return nil, err
+	}
+	u.packed, u.content = len(batch.records), len(out)
+	return out, nil
+}
+
+func (u *unpacker) open(kind compress.Compression, packed []byte) ([]byte, error) {
+	room := make([]byte, 0, u.room(len(packed)))
+	if kind == compress.Lz4 {
+		if out, ok := unframe(packed, room, u.limit); ok {
+			return out, nil
+		}
 	}
 	codec := kind.Codec()
 	if codec == nil {
@@ -36,22 +51,24 @@ func (u *unpacker) unpack(batch *storedBatch) ([]byte, error) {
 	}
 	in := codec.NewReader(bytes.NewReader(packed))
 	defer in.Close()
-	out := make([]byte, 0, min((max(u.ratio, usualRatio)+1)*len(packed), u.limit)+bytes.MinRead)
-	out, err := readAll(in, out, u.limit)
-	if err != nil {
-		return nil, err
+	return readAll(in, room, u.limit)
+}
+
+// room is how much memory a batch will probably take, going by the one before, and
+// a little more.
+func (u *unpacker) room(packed int) int {
+	content := packed * usualRatio
+	if u.packed > 0 {
+		content = int(int64(packed) * int64(u.content) / int64(u.packed))
 	}
-	u.ratio = len(out) / max(len(packed), 1)
-	return out, nil
+	return min(content+content/16, u.limit) + bytes.MinRead
 }
 
 // readAll appends what is in r to out, up to limit bytes.
 func readAll(r io.Reader, out []byte, limit int) ([]byte, error) {
 	for {
 		if len(out) == cap(out) {
-			more := make([]byte, len(out), min(2*cap(out), limit+bytes.MinRead))
-			copy(more, out)
-			out = more
+			out = grown(out, limit)
 		}
 		n, err := r.Read(out[len(out):cap(out)])
 		out = out[:len(out)+n]
@@ -64,4 +81,11 @@ func readAll(r io.Reader, out []byte, limit int) ([]byte, error) {
 			return nil, err
 		}
 	}
+}
+
+// grown is out with twice the room, but little more than limit.
+func grown(out []byte, limit int) []byte {
+	more := make([]byte, len(out), min(max(2*cap(out), bytes.MinRead), limit+bytes.MinRead))
+	copy(more, out)
+	return more
 }
