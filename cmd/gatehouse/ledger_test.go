@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"os"
 	"os/exec"
@@ -23,24 +24,75 @@ import (
 )
 
 // checkLedger holds what the demo stored against its Kafka, as the standing audit
-// does.
+// does; then a row is stored again, and the audit says so, once, and goes on
+// showing it.
 func checkLedger(t *testing.T, d *demo) {
-	if err := d.app.standing.pass(t.Context()); err != nil {
+	audit, err := newAudit(d.app.db, d.app.cfg.Kafka.stream(), "")
+	if err != nil {
 		t.Fatal(err)
 	}
-	want := map[string]bool{"missing_offsets": true, "duplicated_rows": true, "gap_offsets": true, "last_success_timestamp_seconds": false}
-	for name, zero := range want {
-		got := gaugeOf(t, d.app.registry, "gatehouse_store_ledger_"+name)
-		if (got == 0) != zero {
-			t.Errorf("%s is %g", name, got)
+	defer audit.close()
+	var log bytes.Buffer
+	reg := prometheus.NewRegistry()
+	s := &standingAudit{audit: audit, metrics: newLedgerMetrics(reg), log: slog.New(slog.NewTextHandler(&log, nil))}
+	pass := func(duplicated float64, lines int) {
+		t.Helper()
+		if err := s.pass(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		for name, want := range map[string]float64{"missing_offsets": 0, "duplicated_rows": duplicated, "gap_offsets": 0} {
+			if got := gaugeOf(t, reg, "gatehouse_store_ledger_"+name); got != want {
+				t.Errorf("%s is %g, want %g", name, got, want)
+			}
+		}
+		if got := strings.Count(log.String(), "level=ERROR"); got != lines {
+			t.Errorf("%d lines of errors, want %d: %s", got, lines, log.String())
+		}
+		if gaugeOf(t, reg, "gatehouse_store_ledger_last_success_timestamp_seconds") == 0 {
+			t.Error("no time of the last audit")
 		}
 	}
-	report, err := d.app.standing.audit.run(t.Context(), store.AuditScope{Since: time.Now().Add(-time.Hour), Until: time.Now().Add(clockSlack)})
+	pass(0, 0)
+	report, err := audit.run(t.Context(), s.scope(time.Now()))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if v := report.verdict(); v.Verdict != ledgerComplete || v.Offsets == 0 {
-		t.Errorf("%+v: want a complete ledger of more than nothing", v)
+		t.Fatalf("%+v: want a complete ledger of more than nothing", v)
+	}
+	p := report.Partitions[0]
+	again := store.NewTable[deadLetter](d.app.db, "dead_letters", nil)
+	if err := again.Append(t.Context(), deadLetter{p.Topic, p.TopicID, p.Partition, p.First, time.Now().UTC()}); err != nil {
+		t.Fatal(err)
+	}
+	pass(1, 2)
+	pass(1, 2)
+	if want := fmt.Sprintf("%d rows are stored again", 1); !strings.Contains(log.String(), want) || !strings.Contains(log.String(), "offsets="+fmt.Sprint(p.First)) {
+		t.Errorf("the log says %s: want %q and offset %d", log.String(), want, p.First)
+	}
+}
+
+// deadLetter is a row of audit.dead_letters, as far as it counts.
+type deadLetter struct {
+	Topic     string    `ch:"kafka_topic"`
+	TopicID   string    `ch:"kafka_topic_id"`
+	Partition int32     `ch:"kafka_partition"`
+	Offset    int64     `ch:"kafka_offset"`
+	At        time.Time `ch:"ingested_at"`
+}
+
+// A pass looks at what is new; at hours, and at what is older, the first time,
+// every twelfth, and while there is trouble.
+func TestScopeOfTheStandingAudit(t *testing.T) {
+	now := time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC)
+	var got []string
+	for _, s := range []standingAudit{{}, {passes: 1}, {passes: 11}, {passes: 12}, {passes: 1, trouble: "x"}} {
+		scope := s.scope(now)
+		got = append(got, fmt.Sprint(now.Sub(scope.Since), scope.History))
+	}
+	want := []string{"6h0m0s true", "15m0s false", "15m0s false", "6h0m0s true", "6h0m0s true"}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Error(d)
 	}
 }
 
