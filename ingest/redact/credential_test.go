@@ -11,7 +11,7 @@ import (
 )
 
 func fp(class Class, value string) string {
-	return string(newFingerprinter(testKey().Active()).sum("", class, value))
+	return sumOf(newFingerprinter(testKey().Active()), "", class, value)
 }
 
 func basic(user, password string) string {

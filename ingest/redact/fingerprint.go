@@ -4,7 +4,6 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/binary"
-	"encoding/hex"
 	"hash"
 )
 
@@ -21,6 +20,9 @@ const (
 	ClassObject    Class = "object"    // opaque ids and e-mails in paths and queries
 )
 
+// tag tells the classes apart in a byte.
+func (c Class) tag() byte { return c[0] }
+
 const (
 	fingerprintBytes = 16 // of the 32 that HMAC-SHA-256 gives
 	shortHex         = 16 // hex digits of a fingerprint used as a reference
@@ -32,7 +34,6 @@ const (
 type fingerprinter struct {
 	mac hash.Hash
 	buf []byte // what is hashed, then its hash
-	out [2 * fingerprintBytes]byte
 }
 
 func newFingerprinter(key Key) *fingerprinter {
@@ -40,20 +41,19 @@ func newFingerprinter(key Key) *fingerprinter {
 	return &fingerprinter{mac: hmac.New(sha256.New, secret[:]), buf: make([]byte, 0, 256)}
 }
 
-// sum is the fingerprint of a value, 32 hex digits. The result is valid until
-// the next call.
+// hash is the inner hash of a value.
+func (p *fingerprinter) hash(value string) [sha256.Size]byte {
+	p.buf = append(p.buf[:0], value...)
+	return sha256.Sum256(p.buf)
+}
+
+// sumHashed is the fingerprint of a value of which inner is the hash:
 //
 //	HMAC-SHA-256(key, "gh1" ‖ len(tenant) ‖ tenant ‖ len(class) ‖ class ‖ SHA-256(value))
 //
 // cut to its first 128 bits; lengths are 4 bytes, big-endian. The inner hash lets
 // an edge that has no key send the hash instead of the token.
-func (p *fingerprinter) sum(tenant string, class Class, value string) []byte {
-	p.buf = append(p.buf[:0], value...)
-	return p.sumHashed(tenant, class, sha256.Sum256(p.buf))
-}
-
-// sumHashed is sum for a value of which only the SHA-256 is known.
-func (p *fingerprinter) sumHashed(tenant string, class Class, inner [sha256.Size]byte) []byte {
+func (p *fingerprinter) sumHashed(tenant string, class Class, inner [sha256.Size]byte) (out [fingerprintBytes]byte) {
 	b := append(p.buf[:0], domain...)
 	b = binary.BigEndian.AppendUint32(b, uint32(len(tenant)))
 	b = append(b, tenant...)
@@ -62,8 +62,7 @@ func (p *fingerprinter) sumHashed(tenant string, class Class, inner [sha256.Size
 	b = append(b, inner[:]...)
 	p.mac.Reset()
 	p.mac.Write(b) // a hash never fails
-	b = p.mac.Sum(b[:0])
-	hex.Encode(p.out[:], b[:fingerprintBytes])
-	p.buf = b
-	return p.out[:]
+	p.buf = p.mac.Sum(b[:0])
+	copy(out[:], p.buf)
+	return out
 }

@@ -18,7 +18,7 @@ const (
 
 // ref is the reference that stands for an opaque id of the empty tenant.
 func ref(value string) string {
-	return "fp:" + string(newFingerprinter(testKey().Active()).sum("", ClassObject, value)[:shortHex])
+	return "fp:" + sumOf(newFingerprinter(testKey().Active()), "", ClassObject, value)[:shortHex]
 }
 
 // Each line tells what becomes of a path: as stored, as a route, and which

@@ -38,7 +38,7 @@ func New(cfg Config) (*Redactor, error) {
 	seed := maphash.MakeSeed()
 	r := &Redactor{}
 	r.pool.New = func() any {
-		s := &scratch{policy: &policy, fp: newFingerprinter(key), keyID: key.id}
+		s := &scratch{policy: &policy, fp: printer{fp: newFingerprinter(key)}, keyID: key.id}
 		s.agents.seed = seed
 		return s
 	}
@@ -77,6 +77,7 @@ func (s *scratch) fill(raw *event.Raw) {
 	e.Gateway = s.name(raw.Gateway)
 	e.GatewayID = s.name(raw.GatewayID)
 	e.Tenant = s.name(raw.Tenant)
+	s.fp.setTenant(e.Tenant)
 	s.typed(raw)
 	s.client(raw)
 	s.target(raw)

@@ -11,7 +11,7 @@ import (
 // an event costs no memory but its own strings.
 type scratch struct {
 	policy *Policy
-	fp     *fingerprinter
+	fp     printer
 	keyID  string
 
 	e       *event.Event // being built; the caller's
@@ -74,13 +74,13 @@ func (s *scratch) forget() {
 // tenant of the event.
 func (s *scratch) fingerprint(class Class, value string) string {
 	s.e.FPKeyID = s.keyID
-	return s.made.String(s.fp.sum(s.e.Tenant, class, value))
+	return s.made.String(s.fp.sum(class, value))
 }
 
 // fingerprintHashed is fingerprint for a value of which only the hash is known.
 func (s *scratch) fingerprintHashed(class Class, inner [sha256.Size]byte) string {
 	s.e.FPKeyID = s.keyID
-	return s.made.String(s.fp.sumHashed(s.e.Tenant, class, inner))
+	return s.made.String(s.fp.sumHashed(class, inner))
 }
 
 // reference is a prefix and the first 16 digits of a value's fingerprint. It
@@ -89,7 +89,7 @@ func (s *scratch) reference(prefix string, class Class, value string) string {
 	s.e.FPKeyID = s.keyID
 	var b [len("email:") + shortHex]byte
 	n := copy(b[:], prefix)
-	n += copy(b[n:], s.fp.sum(s.e.Tenant, class, value)[:shortHex])
+	n += copy(b[n:], s.fp.sum(class, value)[:shortHex])
 	return s.made.String(b[:n])
 }
 
