@@ -192,7 +192,7 @@ func (db *DB) auditTail(ctx context.Context, found []PartitionAudit, r event.Ran
 // accounted for: what is missing at the edge of the time would never lie between
 // two rows of it. Where there is none, the ledger begins here.
 func (db *DB) auditHead(ctx context.Context, p *PartitionAudit) error {
-	for _, from := range []int64{p.First - 1, 0} {
+	for _, from := range []int64{p.First - 1, max(p.First-nearby, 0), 0} {
 		if p.First <= 0 {
 			return nil
 		}
@@ -215,8 +215,8 @@ func (db *DB) auditHead(ctx context.Context, p *PartitionAudit) error {
 // dead letter or a recorded gap, or -1; r.Last is where it is expected, and
 // r.First is not looked at.
 func (db *DB) Accounted(ctx context.Context, r event.Range) (int64, error) {
-	// Usually it is there, or behind, and the index by_offset finds it.
-	for _, from := range []int64{r.Last, 0} {
+	// Usually it is there, or behind a few markers, and the index by_offset finds it.
+	for _, from := range []int64{r.Last, max(r.Last-nearby, 0), 0} {
 		r.First, r.Last = from, math.MaxInt64
 		last, err := db.accountedIn(ctx, r)
 		if err != nil || last >= 0 {
@@ -225,6 +225,10 @@ func (db *DB) Accounted(ctx context.Context, r event.Range) (int64, error) {
 	}
 	return -1, nil
 }
+
+// nearby is how far away the next offset that is accounted for may be without all
+// rows being read for it.
+const nearby = 1000
 
 // accountedIn is the highest offset in a range that is accounted for, or -1.
 func (db *DB) accountedIn(ctx context.Context, r event.Range) (last int64, err error) {

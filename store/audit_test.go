@@ -1,6 +1,7 @@
 package store
 
 import (
+	"syscall"
 	"testing"
 	"time"
 
@@ -187,6 +188,44 @@ func TestAuditCountsWhatItDoesNotList(t *testing.T) {
 			p.t.Errorf("missing %d, %d spans from %v: want 100000, %d spans from 1", got.Missing, len(got.MissingAt), got.MissingAt[:1], MaxSpans)
 		}
 	})
+}
+
+// The CPU of an audit, this process's and the engine's, which is in it: per
+// million rows of four partitions, all stored in the time that is looked at, in
+// an order that has nothing to do with their offsets.
+func BenchmarkAudit(b *testing.B) {
+	db, err := Open(b.Context(), backends["embedded"].cfg)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer db.Close() //nolint:errcheck // read only
+	if _, err := db.Migrate(b.Context()); err != nil {
+		b.Fatal(err)
+	}
+	const rows = 1_000_000
+	err = db.exec(b.Context(), `INSERT INTO audit.events (kafka_topic, kafka_topic_id, kafka_partition, kafka_offset, ingested_at, ts, tenant, principal)
+SELECT 'bench', 'bench', number % 4, intDiv(number, 4), now64(3) - toIntervalSecond(300 - intDiv(number, 4000)), toDateTime64('2026-03-04 05:00:00', 6) + toIntervalMillisecond(number),
+toString(number % 7), toString(cityHash64(number) % 1000) FROM numbers(1000000)`)
+	if err != nil {
+		b.Fatal(err)
+	}
+	before := cpuTime(b)
+	for b.Loop() {
+		now := time.Now()
+		got, err := db.Audit(b.Context(), AuditScope{Since: now.Add(-time.Hour), Until: now.Add(time.Minute), Topic: "bench", History: true})
+		if err != nil || len(got) != 4 || got[0].Stored*4 != rows || got[0].Missing != 0 {
+			b.Fatalf("%+v, %v", got, err)
+		}
+	}
+	b.ReportMetric((cpuTime(b)-before).Seconds()/float64(b.N), "cpu-s/Mrow")
+}
+
+func cpuTime(b *testing.B) time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 func TestWithoutOffsets(t *testing.T) {
