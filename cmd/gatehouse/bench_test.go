@@ -139,19 +139,36 @@ func TestCallsRepeat(t *testing.T) {
 	}
 }
 
-// The peers' table is Gatehouse's, but for the memory of tokens that nobody sends.
+// The peers' table is Gatehouse's, but for the memory of tokens that nobody sends,
+// or only the columns of it that they fill.
 func TestPeersTable(t *testing.T) {
-	create := "CREATE TABLE audit.events\n(\n    `ts` DateTime64(6)\n)\nENGINE = MergeTree\nORDER BY ts\nSETTINGS ttl_only_drop_parts = 1, non_replicated_deduplication_window = 100000, index_granularity = 8192"
-	got, err := peer.Define(create)
-	if err != nil {
-		t.Fatal(err)
+	const create = `CREATE TABLE audit.events
+(
+    ` + "`ts`" + ` DateTime64(6) CODEC(ZSTD(1)),
+    ` + "`actor`" + ` String,
+    ` + "`kafka_offset`" + ` Int64,
+    INDEX by_actor actor TYPE bloom_filter(0.01) GRANULARITY 1,
+    INDEX by_offset kafka_offset TYPE minmax GRANULARITY 1,
+    CONSTRAINT fresh CHECK ts > 0
+)
+ENGINE = MergeTree
+ORDER BY ts
+SETTINGS ttl_only_drop_parts = 1, non_replicated_deduplication_window = 100000, index_granularity = 8192`
+	whole := strings.NewReplacer("audit.events", "peer.events", "window = 100000", "window = 0")
+	narrow := strings.NewReplacer("    `actor` String,\n", "", "    INDEX by_actor actor TYPE bloom_filter(0.01) GRANULARITY 1,\n", "")
+	for _, tt := range []struct {
+		narrow bool
+		want   string
+	}{{false, whole.Replace(create)}, {true, narrow.Replace(whole.Replace(create))}} {
+		got, err := peer.Define(create, tt.narrow)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff([]string{"CREATE DATABASE peer", tt.want}, got); diff != "" {
+			t.Errorf("narrow %v: %s", tt.narrow, diff)
+		}
 	}
-	want := []string{"CREATE DATABASE peer",
-		"CREATE TABLE peer.events\n(\n    `ts` DateTime64(6)\n)\nENGINE = MergeTree\nORDER BY ts\nSETTINGS ttl_only_drop_parts = 1, non_replicated_deduplication_window = 0, index_granularity = 8192"}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Error(diff)
-	}
-	if _, err := peer.Define("nothing"); err == nil {
+	if _, err := peer.Define("nothing", false); err == nil {
 		t.Error("text that is no definition was accepted")
 	}
 }

@@ -20,6 +20,7 @@ type benchIngestCmd struct {
 	Events     int           `help:"Events of the backlog." default:"2000000"`
 	Partitions int           `help:"Partitions of the topic." default:"4"`
 	Consumers  int           `help:"Consumers of ClickHouse's Kafka engine in its second run." default:"4"`
+	Columns    string        `help:"all: b and c write a table of Gatehouse's columns; carried: of those that the JSON carries." enum:"all,carried" default:"all"`
 	Flush      time.Duration `help:"Flush interval of ClickHouse's Kafka engine: shorter for its latency, longer for its CPU." default:"7.5s"`
 	Rate       int           `help:"Events per second while latency is measured." default:"20000"`
 	For        time.Duration `help:"How long latency is measured; 0 leaves it out." default:"10s"`
@@ -51,6 +52,9 @@ Examples:
   gatehouse bench ingest --broker apache --only a --profile ingest.prof
   gatehouse bench ingest --brokers 127.0.0.1:9092 --json`
 }
+
+// columnsCarried is the --columns of a narrow table for the peers.
+const columnsCarried = "carried"
 
 func (c *benchIngestCmd) validate() error {
 	bad := func(flag string, value any, want string) error {
@@ -87,7 +91,11 @@ func (c *benchIngestCmd) Run(ctx context.Context, con *console) error {
 		err = b.run(ctx)
 	}
 	b.progress.done()
-	if err = errors.Join(err, b.close(err != nil && ctx.Err() == nil)); err != nil {
+	err = errors.Join(err, b.close(err != nil && ctx.Err() == nil))
+	switch {
+	case ctx.Err() != nil:
+		return errors.New("interrupted")
+	case err != nil:
 		return err
 	}
 	return b.report().print(con, c.JSON)

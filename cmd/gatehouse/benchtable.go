@@ -48,12 +48,15 @@ type ingestReport struct {
 	Events   int         `json:"events"`
 	RawBytes float64     `json:"raw_bytes_per_event"`
 	Rate     int         `json:"latency_rate"`
+	Columns  string      `json:"peer_columns"`
+	Flush    float64     `json:"kafka_engine_flush_seconds"`
 	Ways     []wayResult `json:"ways"`
 }
 
 func (b *ingestBench) report() ingestReport {
 	return ingestReport{
-		Machine: machine(), Events: b.cmd.Events, RawBytes: float64(b.rawBytes) / float64(b.cmd.Events), Rate: b.cmd.Rate, Ways: b.results,
+		Machine: machine(), Events: b.cmd.Events, RawBytes: float64(b.rawBytes) / float64(b.cmd.Events), Rate: b.cmd.Rate,
+		Columns: b.cmd.Columns, Flush: b.cmd.Flush.Seconds(), Ways: b.results,
 	}
 }
 
@@ -90,6 +93,10 @@ func (r ingestReport) print(con *console, asJSON bool) error {
 		con.printf("| %s | %.0f | %s | %.2f | %.2f | **%.2f** | %s | %s | %.1f |\n",
 			w.Title, w.EventsPerSec, client, w.EngineCPU, w.MergeCPU, w.TotalCPU, latency, memory, w.StoredBytes)
 	}
-	con.printf("\nRows and hashes agree.\n")
+	con.printf("\nRows and hashes agree.")
+	if r.Columns == columnsCarried {
+		con.printf(" (b) and (c) write only the columns that the JSON carries.")
+	}
+	con.printf("\n")
 	return nil
 }

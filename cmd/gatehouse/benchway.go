@@ -85,7 +85,7 @@ func (t *trial) prepare(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	statements, err := peer.Define(create)
+	statements, err := peer.Define(create, t.bench.cmd.Columns == columnsCarried)
 	if err != nil {
 		return err
 	}

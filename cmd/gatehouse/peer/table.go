@@ -63,17 +63,41 @@ func CommonColumns() []string {
 
 // Define are the statements that make Table out of the text of Gatehouse's own
 // `SHOW CREATE TABLE`. Only the memory for deduplication is left out: a peer
-// sends no tokens, and ClickHouse would hash every block for nothing.
-func Define(create string) ([]string, error) {
-	_, body, found := strings.Cut(create, "\n(")
-	if !found {
-		return nil, fmt.Errorf("read table definition %q: want CREATE TABLE … (", create)
+// sends no tokens, and ClickHouse would hash every block for nothing. narrow
+// leaves out every column, and index on it, that the peers do not fill.
+func Define(create string, narrow bool) ([]string, error) {
+	_, body, found := strings.Cut(create, "\n(\n")
+	columns, engine, complete := strings.Cut(body, "\n)\n")
+	if !found || !complete {
+		return nil, fmt.Errorf("read table definition %q: want CREATE TABLE … ( … ) …", create)
 	}
-	lines := strings.Split(body, "non_replicated_deduplication_window = ")
-	if len(lines) == 2 {
-		body = lines[0] + "non_replicated_deduplication_window = 0" + strings.TrimLeft(lines[1], "0123456789")
+	if narrow {
+		columns = onlyFilled(columns)
 	}
-	return []string{"CREATE DATABASE " + Database, "CREATE TABLE " + Table + "\n(" + body}, nil
+	if before, after, ok := strings.Cut(engine, deduplication); ok {
+		engine = before + deduplication + "0" + strings.TrimLeft(after, "0123456789")
+	}
+	return []string{"CREATE DATABASE " + Database, "CREATE TABLE " + Table + "\n(\n" + columns + "\n)\n" + engine}, nil
+}
+
+const deduplication = "non_replicated_deduplication_window = "
+
+// onlyFilled keeps of a definition's lines those of columns that the peers fill,
+// of indexes on them, and of constraints.
+func onlyFilled(definition string) string {
+	filled := strings.Split(columnList(), ", ")
+	var kept []string
+	for line := range strings.SplitSeq(definition, "\n") {
+		words := strings.Fields(line)
+		name := words[0]
+		if name == "INDEX" {
+			name = words[2]
+		}
+		if name == "CONSTRAINT" || slices.Contains(filled, strings.Trim(name, "`")) {
+			kept = append(kept, strings.TrimSuffix(line, ","))
+		}
+	}
+	return strings.Join(kept, ",\n")
 }
 
 func columnList() string {
