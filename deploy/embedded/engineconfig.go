@@ -37,7 +37,7 @@ func writeEngineConfig(dir string, measuring bool) (string, error) {
 func allGranted(users string) string {
 	before, rest, _ := strings.Cut(users, "<grants>")
 	_, after, _ := strings.Cut(rest, "</grants>")
-	return before + "<grants><query>GRANT ALL ON *.* WITH GRANT OPTION</query></grants>" + after
+	return before + "<grants><query>GRANT ALL ON *.*</query></grants>" + after
 }
 
 // unbounded is a configuration without its bounds on memory.
