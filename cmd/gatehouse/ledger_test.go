@@ -256,7 +256,7 @@ func TestNothingIsIngestedBehindAnEmptiedStore(t *testing.T) {
 	}
 	refused(c, "ends at offset")
 	c.again("--missing=reread")
-	c.wait("the rest of the events", func() bool { return c.stored() == fmt.Sprint(first + second) })
+	c.wait("the rest of the events", func() bool { return c.stored() == fmt.Sprint(first+second) })
 	c.expect(0, fmt.Sprintf("complete: %d offsets", first+second))
 	c.stop()
 
