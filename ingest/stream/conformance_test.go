@@ -95,6 +95,7 @@ func TestKeepsRecords(t *testing.T) {
 // What was committed is where the next owner starts, with its metadata, up to the
 // longest that fits; a longer one is refused by us.
 func TestCommits(t *testing.T) {
+	t.Parallel() // it waits more than it works
 	onEach(t, func(t *testing.T, k *cluster) {
 		k.withTopic(1)
 		k.write(0, 0, 10)
@@ -261,6 +262,7 @@ func TestReportsGaps(t *testing.T) {
 
 // Mistakes in the configuration end Run with what to do next.
 func TestExplainsRefusals(t *testing.T) {
+	t.Parallel() // it waits more than it works
 	onEach(t, func(t *testing.T, k *cluster) {
 		c, err := NewConsumer(k.cfg)
 		if err != nil {

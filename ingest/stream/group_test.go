@@ -88,6 +88,7 @@ func (s *seen) reader(member string) func(context.Context, *Partition) error {
 // A second member gets half, both progress, nothing is lost; when it leaves the
 // first has everything again.
 func TestRebalances(t *testing.T) {
+	t.Parallel() // it waits more than it works
 	onEach(t, func(t *testing.T, k *cluster) {
 		k.withTopic(4)
 		s := newSeen()
@@ -172,6 +173,7 @@ func child(spec string) {
 // A process that is killed at work is replaced by one that goes on where it had
 // committed: it may not go back behind an acknowledged commit, nor skip.
 func TestSurvivesKill(t *testing.T) {
+	t.Parallel() // it waits more than it works
 	onEach(t, func(t *testing.T, k *cluster) {
 		k.withTopic(1)
 		k.write(0, 0, 2000)
@@ -223,6 +225,7 @@ func TestSurvivesKill(t *testing.T) {
 // generation even when it is a follower and nobody else moved: only that fences a
 // commit of the old one that is still on its way.
 func TestRejoinOpensGeneration(t *testing.T) {
+	t.Parallel() // it waits more than it works
 	onEach(t, func(t *testing.T, k *cluster) {
 		k.withTopic(2)
 		owned := make(chan *Partition, 100)
@@ -268,6 +271,7 @@ func TestRejoinOpensGeneration(t *testing.T) {
 // A member that was thrown out of the group learns it from its heartbeats, whose
 // error code kafka-go hides in the throttle time, and joins again.
 func TestHeartbeatSeesExpulsion(t *testing.T) {
+	t.Parallel() // it waits more than it works
 	onEach(t, func(t *testing.T, k *cluster) {
 		k.withTopic(1)
 		owned := make(chan *Partition, 1)
@@ -354,6 +358,7 @@ func TestSeesNewPartitions(t *testing.T) {
 // still be committed, and the next owner starts there. (kfake takes no session
 // short enough for that.)
 func TestCommitsWhileDraining(t *testing.T) {
+	t.Parallel() // it waits more than it works
 	k := newCluster(t, requireBroker(t).Addr()).withTopic(1)
 	k.write(0, 0, 10)
 	k.cfg.SessionTimeout = time.Second

@@ -168,6 +168,7 @@ func TestTimeOfArrival(t *testing.T) {
 // The broker itself takes a commit for a partition that the member was never given,
 // and one past the end of the log: nothing but our own check stands between.
 func TestBrokerTakesForeignCommits(t *testing.T) {
+	t.Parallel() // it waits more than it works
 	onEach(t, func(t *testing.T, k *cluster) {
 		k.withTopic(2)
 		a := make(roll, 100)

@@ -45,6 +45,7 @@ func ids(parts []*Partition) (out []int32) {
 // While a member of a release that knows only round robin is in the group, that is
 // what everybody uses; when it has gone they go over to sticky.
 func TestUpgradesAssignor(t *testing.T) {
+	t.Parallel() // it waits more than it works
 	onEach(t, func(t *testing.T, k *cluster) {
 		k.withTopic(4)
 		before, err := NewConsumer(k.cfg)
@@ -79,6 +80,7 @@ func twoMembers(owned []*Partition) bool {
 // A member that comes takes its share and no more: of what the two others keep,
 // nothing has moved.
 func TestStickyMovesLittle(t *testing.T) {
+	t.Parallel() // it waits more than it works
 	onEach(t, func(t *testing.T, k *cluster) {
 		k.withTopic(6)
 		a, b, c := make(roll, 100), make(roll, 100), make(roll, 100)
@@ -113,6 +115,7 @@ func TestStickyMovesLittle(t *testing.T) {
 // A static member that stops and starts again has its partitions back at once, and
 // the other member never notices: its handlers' context goes on.
 func TestStaticMemberReturns(t *testing.T) {
+	t.Parallel() // it waits more than it works
 	k := newCluster(t, requireBroker(t).Addr()).withTopic(4)
 	k.cfg.SessionTimeout = 30 * time.Second // long after this test
 	one, two := k.cfg, k.cfg
@@ -148,6 +151,7 @@ func TestStaticMemberReturns(t *testing.T) {
 // An operator who scales down takes a stopped static member out of the group from
 // another process: its partitions move at once, long before its session ends.
 func TestLeaveMovesPartitions(t *testing.T) {
+	t.Parallel() // it waits more than it works
 	k := newCluster(t, requireBroker(t).Addr()).withTopic(2)
 	k.cfg.SessionTimeout = 5 * time.Minute
 	one, two := k.cfg, k.cfg
@@ -173,6 +177,7 @@ func TestLeaveMovesPartitions(t *testing.T) {
 // ended, Owned has not, the membership is kept alive longer than a session lasts,
 // and the commit is stored.
 func TestFinishesOnShutdown(t *testing.T) {
+	t.Parallel() // it waits more than it works
 	k := newCluster(t, requireBroker(t).Addr()).withTopic(2)
 	k.cfg.SessionTimeout = time.Second
 	ready := make(chan *Partition, 2)
@@ -220,6 +225,7 @@ func TestFinishesOnShutdown(t *testing.T) {
 // Owned ends DrainTimeout after the handler's context, so that a handler that is
 // bound by it returns in time and Run ends well.
 func TestOwnedEndsWithDrain(t *testing.T) {
+	t.Parallel() // it waits more than it works
 	onEach(t, func(t *testing.T, k *cluster) {
 		k.withTopic(1)
 		k.cfg.DrainTimeout = time.Second

@@ -115,7 +115,7 @@ func (t topology) check(names []string, broker string) error {
 
 // topicPatience is how long a topic may be missing: each broker learns of a new
 // one in its own time, and another than the one that made it may be asked first.
-const topicPatience = time.Second
+const topicPatience = 500 * time.Millisecond
 
 // existing is the topology of topics that must be there.
 func (l *link) existing(ctx context.Context, names []string) (topology, error) {

@@ -122,6 +122,7 @@ func (x *transactions) end(commit bool) {
 // an open transaction holds reading back; and the marker at the end of the log
 // moves the position on, so that the lag closes.
 func TestSkipsAbortedTransactions(t *testing.T) {
+	t.Parallel() // it waits more than it works
 	onEach(t, func(t *testing.T, k *cluster) {
 		k.withTopic(1)
 		k.write(0, 0, 1) // 0
@@ -175,6 +176,7 @@ func TestSkipsAbortedTransactions(t *testing.T) {
 
 // Records of an open transaction, and what is behind them, wait for its end.
 func TestWaitsForOpenTransaction(t *testing.T) {
+	t.Parallel() // it waits more than it works
 	onEach(t, func(t *testing.T, k *cluster) {
 		k.withTopic(1)
 		x := k.transactions(k.topic)
