@@ -88,10 +88,20 @@ func TestCompareRefuses(t *testing.T) {
 func TestBacklogIsDividedAmongClientEngineAndMerges(t *testing.T) {
 	var got wayResult
 	before, drained, merged := usage{cpu: 1, merges: 0.5}, usage{cpu: 7, merges: 2.5}, usage{cpu: 10, merges: 5.5, peak: 300}
-	got.setBacklog(2e6, 4*time.Second, usage{cpu: 3, peak: 100}, [3]usage{before, drained, merged})
+	client := usage{cpu: 3, peak: 100}
+	got.setBacklog(2e6, 4*time.Second, [3]snapshot{{engine: before}, {client: client, engine: drained}, {client: client, engine: merged}})
 	want := wayResult{EventsPerSec: 5e5, ClientCPU: 1.5, EngineCPU: 2, MergeCPU: 2.5, TotalCPU: 6, ClientMemory: 100, EngineMemory: 300}
 	if diff := cmp.Diff(want, got, cmp.AllowUnexported(wayResult{})); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// What the machine did besides is told from what the parts did.
+func TestOtherCores(t *testing.T) {
+	then := snapshot{at: time.Unix(100, 0), engine: usage{cpu: 1}, broker: usage{cpu: 5}, self: 2, machine: 50}
+	now := snapshot{at: time.Unix(110, 0), client: usage{cpu: 4}, engine: usage{cpu: 7}, broker: usage{cpu: 6}, self: 3, machine: 77}
+	if got, want := now.others(then), 1.5; got != want {
+		t.Errorf("%v cores, want %v: (27 − 4 − 6 − 1 − 1) s in 10 s", got, want)
 	}
 }
 

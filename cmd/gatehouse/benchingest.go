@@ -109,6 +109,7 @@ type ingestBench struct {
 
 	dir       string
 	stopKafka func() error // nil with a Kafka of the user's own
+	kafkaPID  int          // of the built-in broker, else 0
 	brokers   []string
 	topic     string
 	producer  *stream.Producer
@@ -175,7 +176,7 @@ func (b *ingestBench) startBroker(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		b.brokers, b.stopKafka = []string{p.Kafka}, p.stop
+		b.brokers, b.stopKafka, b.kafkaPID = []string{p.Kafka}, p.stop, p.cmd.Process.Pid
 	}
 	return b.createTopics(ctx)
 }

@@ -23,23 +23,25 @@ type wayResult struct {
 	ClientMemory float64 `json:"client_peak_mib"`
 	EngineMemory float64 `json:"engine_peak_mib"`
 	StoredBytes  float64 `json:"stored_bytes_per_event"`
-	Content      content `json:"content"`
+	// OtherCores is how many cores programs without a part in it kept busy while
+	// the backlog was measured, a Kafka of the user's own among them.
+	OtherCores float64 `json:"other_cores_busy"`
+	Content    content `json:"content"`
 
 	ours bool
 }
 
-// setBacklog takes the usage of the client at the end of reading, and of the
-// engine before, at the end of reading, and after merging.
-func (r *wayResult) setBacklog(events float64, took time.Duration, client usage, engine [3]usage) {
-	before, drained, merged := engine[0], engine[1], engine[2]
+// setBacklog takes what was used before, at the end of reading, and after merging.
+func (r *wayResult) setBacklog(events float64, took time.Duration, at [3]snapshot) {
+	before, drained, merged := at[0].engine, at[1].engine, at[2].engine
 	background := drained.merges - before.merges
 	perMillion := 1e6 / events
 	r.EventsPerSec = events / took.Seconds()
-	r.ClientCPU = client.cpu * perMillion
+	r.ClientCPU = at[1].client.cpu * perMillion
 	r.EngineCPU = (drained.cpu - before.cpu - background) * perMillion
 	r.MergeCPU = (merged.cpu - drained.cpu + background) * perMillion
 	r.TotalCPU = r.ClientCPU + r.EngineCPU + r.MergeCPU
-	r.ClientMemory, r.EngineMemory = client.peak, merged.peak
+	r.ClientMemory, r.EngineMemory = at[1].client.peak, merged.peak
 }
 
 // ingestReport is what the benchmark prints.
@@ -98,5 +100,19 @@ func (r ingestReport) print(con *console, asJSON bool) error {
 		con.printf(" (b) and (c) write only the columns that the JSON carries.")
 	}
 	con.printf("\n")
+	if busiest := r.otherCores(); busiest > quietCores {
+		con.printf("Other programs kept up to %.1f cores busy meanwhile: the figures are too high, and events/s too low.\n", busiest)
+	}
 	return nil
+}
+
+// quietCores is what a machine that does nothing else may still do.
+const quietCores = 0.2
+
+func (r ingestReport) otherCores() float64 {
+	var most float64
+	for _, w := range r.Ways {
+		most = max(most, w.OtherCores)
+	}
+	return most
 }

@@ -65,3 +65,29 @@ func threadCPU(path string) (name string, seconds float64, err error) {
 	}
 	return rest[:end], (u + s) / ticksPerSecond, nil
 }
+
+// machineCPU is what all programs of this machine have used, in seconds: the sum
+// of the first line of /proc/stat but for idle and waiting time.
+func machineCPU() (float64, error) {
+	text, err := os.ReadFile("/proc/stat")
+	if err != nil {
+		return 0, fmt.Errorf("measure machine: %w", err)
+	}
+	line, _, _ := strings.Cut(string(text), "\n")
+	fields := strings.Fields(line)
+	const user, idle, waiting, steal = 1, 4, 5, 8
+	if len(fields) <= steal {
+		return 0, fmt.Errorf("measure machine: %q: want the times of all cores", line)
+	}
+	var ticks float64
+	for i := user; i <= steal; i++ { // behind it are times of guests, which user has in it
+		n, err := strconv.ParseFloat(fields[i], 64)
+		if err != nil {
+			return 0, fmt.Errorf("measure machine: %w", err)
+		}
+		if i != idle && i != waiting {
+			ticks += n
+		}
+	}
+	return ticks / ticksPerSecond, nil
+}

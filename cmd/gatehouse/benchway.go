@@ -147,7 +147,7 @@ func (t *trial) writeConfig(path string) error {
 
 // backlog measures working off what is in the topic, and merging it.
 func (t *trial) backlog(ctx context.Context) error {
-	before, err := usageOf(t.engine.cmd.Process.Pid)
+	before, err := t.snapshot()
 	if err != nil {
 		return err
 	}
@@ -159,13 +159,7 @@ func (t *trial) backlog(ctx context.Context) error {
 		return err
 	}
 	took := time.Since(start)
-	var client usage
-	if t.client != nil {
-		if client, err = usageOf(t.client.cmd.Process.Pid); err != nil {
-			return err
-		}
-	}
-	drained, err := usageOf(t.engine.cmd.Process.Pid)
+	drained, err := t.snapshot()
 	if err != nil {
 		return err
 	}
@@ -174,16 +168,51 @@ func (t *trial) backlog(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	merged, err := usageOf(t.engine.cmd.Process.Pid)
+	merged, err := t.snapshot()
 	if err != nil {
 		return err
 	}
 	if t.result.Content, err = t.db.content(ctx, t.table(), peer.CommonColumns()); err != nil {
 		return err
 	}
-	t.result.setBacklog(float64(t.bench.cmd.Events), took, client, [3]usage{before, drained, merged})
+	t.result.setBacklog(float64(t.bench.cmd.Events), took, [3]snapshot{before, drained, merged})
+	t.result.OtherCores = merged.others(before)
 	t.result.StoredBytes = float64(size) / float64(max(t.result.Content.Rows, 1))
 	return nil
+}
+
+// snapshot is what everything has used at one time.
+type snapshot struct {
+	at             time.Time
+	client, engine usage
+	broker         usage   // zero where it is not a part of the benchmark
+	self           float64 // CPU seconds of this process
+	machine        float64 // CPU seconds of everything
+}
+
+func (t *trial) snapshot() (s snapshot, err error) {
+	s.at, s.self = time.Now(), cpuSeconds()
+	pids := map[*usage]int{&s.engine: t.engine.cmd.Process.Pid, &s.broker: t.bench.kafkaPID}
+	if t.client != nil {
+		pids[&s.client] = t.client.cmd.Process.Pid
+	}
+	for u, pid := range pids {
+		if pid == 0 {
+			continue
+		}
+		if *u, err = usageOf(pid); err != nil {
+			return s, err
+		}
+	}
+	s.machine, err = machineCPU()
+	return s, err
+}
+
+// others is how many cores programs that have no part in it kept busy since then.
+func (s snapshot) others(then snapshot) float64 {
+	parts := func(s snapshot) float64 { return s.client.cpu + s.engine.cpu + s.broker.cpu + s.self }
+	cpu := s.machine - then.machine - (parts(s) - parts(then))
+	return max(cpu/s.at.Sub(then.at).Seconds(), 0)
 }
 
 // Asking for the count while a backlog is worked off costs the engine a
