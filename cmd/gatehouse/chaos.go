@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -76,19 +75,6 @@ type chaos struct {
 	beside []*stage // other databases, with topics of their own
 }
 
-// stage is one database with a topic of its own: what is sent there, who stores
-// it, and what is done to them.
-type stage struct {
-	name         string // "" is the main one
-	topic, group string
-	db           *engine
-	admin        *stream.Admin
-	one          *ingester // the ingester of most phases
-	load         *load
-	phases       []*phaseRun
-	verdict      *verdict
-}
-
 // Run is the command.
 func (c *chaosCmd) Run(ctx context.Context, con *console) error {
 	if err := c.validate(); err != nil {
@@ -120,8 +106,11 @@ func (c *chaosCmd) Run(ctx context.Context, con *console) error {
 
 // explain adds to an error how to see it again.
 func (c *chaos) explain(err error) error {
-	if err == nil {
+	switch {
+	case err == nil:
 		return nil
+	case errors.Is(err, context.Canceled):
+		return errors.New("interrupted: nothing was compared")
 	}
 	return fmt.Errorf("%w\nto try the same choices again, and keep everything: %s chaos %s --keep ./chaos", err, self(), c.cmd.arguments())
 }
@@ -197,16 +186,6 @@ func (c *chaos) phase(ctx context.Context, p phase) error {
 	err := p.run(c, ctx, run)
 	run.took = time.Since(started)
 	return err
-}
-
-// phaseOf is the index of the phase during which a call was sent.
-func (s *stage) phaseOf(n int) int {
-	for i := len(s.phases) - 1; i > 0; i-- {
-		if n >= s.phases[i].first {
-			return i
-		}
-	}
-	return 0
 }
 
 // begin starts the broker, ClickHouse and the load.
@@ -333,128 +312,4 @@ func (c *chaos) end() error {
 		errs = append(errs, undo())
 	}
 	return errors.Join(errs...)
-}
-
-// writeJournal keeps the journal, for whoever wants to look with SQL.
-func (s *stage) writeJournal(path string) error {
-	f, err := os.Create(path)
-	if err != nil {
-		return fmt.Errorf("write journal: %w", err)
-	}
-	defer f.Close()
-	s.load.journal.mu.Lock()
-	defer s.load.journal.mu.Unlock()
-	if _, err := io.WriteString(f, "partition\toffset\tcontent\n"); err != nil {
-		return fmt.Errorf("write journal: %w", err)
-	}
-	for p, acked := range s.load.journal.acked {
-		for offset, n := range acked {
-			if n == 0 {
-				continue
-			}
-			if _, err := fmt.Fprintf(f, "%d\t%d\t%s\n", p, offset, s.load.call.stored(int(n)-1)); err != nil {
-				return fmt.Errorf("write journal: %w", err)
-			}
-		}
-	}
-	return nil
-}
-
-// lag is how far the group's commits are in each partition, and how many records
-// it has not committed; pending says that a batch is declared and not acknowledged.
-type lag struct {
-	committed [chaosPartitions]int64
-	open      int64
-	pending   bool
-}
-
-func (l lag) sum() (n int64) {
-	for _, offset := range l.committed {
-		n += offset
-	}
-	return n
-}
-
-// ahead says whether every partition is further than it was.
-func (l lag) ahead(of lag) bool {
-	for p := range l.committed {
-		if l.committed[p] <= of.committed[p] {
-			return false
-		}
-	}
-	return true
-}
-
-func (s *stage) lag(ctx context.Context) (lag, error) {
-	d, err := s.admin.Describe(ctx)
-	if err != nil {
-		return lag{}, err
-	}
-	var l lag
-	for _, t := range d.Topics {
-		if t.Err != nil {
-			return lag{}, t.Err
-		}
-		for _, p := range t.Partitions {
-			l.committed[p.ID] = p.Committed
-			l.open += p.Lag
-			l.pending = l.pending || p.Metadata != ""
-		}
-	}
-	return l, nil
-}
-
-// advance waits until the group has committed more in every partition than it has
-// now.
-func (s *stage) advance(ctx context.Context) error {
-	var before lag
-	err := poll(ctx, "the group's offsets", func() bool {
-		var err error
-		before, err = s.lag(ctx)
-		return err == nil
-	})
-	if err != nil {
-		return err
-	}
-	return s.advanceFrom(ctx, before)
-}
-
-func (s *stage) advanceFrom(ctx context.Context, before lag) error {
-	return poll(ctx, "the ingesters to go on in every partition", func() bool {
-		l, err := s.lag(ctx)
-		return err == nil && l.ahead(before)
-	})
-}
-
-// settle lets one ingester store all that is in Kafka. Nothing may be sent
-// meanwhile. It gives up when nothing moves for chaosPatience.
-func (c *chaos) settle(ctx context.Context, s *stage) error {
-	if !s.one.running() {
-		if err := s.one.start(ctx); err != nil {
-			return err
-		}
-	}
-	last, moved := lag{}, time.Now()
-	tick := time.NewTicker(100 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		l, err := s.lag(ctx)
-		switch {
-		case err == nil && l.open == 0 && !l.pending:
-			return nil
-		case err == nil && l != last:
-			last, moved = l, time.Now()
-		case !s.one.running():
-			return s.one.ended()
-		case time.Since(moved) > chaosPatience:
-			return errors.Join(err, fmt.Errorf("catch up: %d records are not committed and nothing has moved for %s:\n%s",
-				last.open, chaosPatience, tailOf(s.one.logs)))
-		}
-		c.progress.show(time.Now(), "catching up: %d events to go", last.open)
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
 }

@@ -34,3 +34,12 @@ func mountSmallDisk(dir string, size int64) error {
 	}
 	return nil
 }
+
+// freeBytes is how much room a file system has.
+func freeBytes(dir string) (int64, error) {
+	var stat unix.Statfs_t
+	if err := unix.Statfs(dir, &stat); err != nil {
+		return 0, fmt.Errorf("look at the disk of %s: %w", dir, err)
+	}
+	return int64(stat.Bavail) * stat.Bsize, nil
+}

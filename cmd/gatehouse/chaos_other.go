@@ -16,3 +16,5 @@ var errNoSmallDisk = errors.New("a disk that fills up needs Linux")
 func smallDiskAttributes() (*syscall.SysProcAttr, error) { return nil, errNoSmallDisk }
 
 func mountSmallDisk(string, int64) error { return errNoSmallDisk }
+
+func freeBytes(string) (int64, error) { return 0, errNoSmallDisk }

@@ -22,7 +22,7 @@ import (
 // runChaos runs the command in a process of its own, as a person does.
 func runChaos(t *testing.T, args ...string) chaosReport {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), "gatehouse", append([]string{"chaos", "--json", "--keep", t.TempDir()}, args...)...)
+	cmd := exec.CommandContext(t.Context(), "gatehouse", append([]string{"chaos", "--json", "--rate", "1000", "--keep", t.TempDir()}, args...)...)
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	if err := cmd.Run(); err != nil {
@@ -55,6 +55,7 @@ func (r *chaosReport) happened(t *testing.T, kills map[string]int) {
 
 // The fault suite, short, on the embedded broker.
 func TestChaosEmbedded(t *testing.T) {
+	t.Parallel() // most of it is waiting
 	r := runChaos(t, "--only", "kills,failpoints,zombie,database,poison", "--kills", "6", "--failpoints", "1", "--rounds", "1")
 	r.happened(t, map[string]int{"kills": 6, "failpoints": len(failpointSteps()), "zombie": 2, "database": 0, "poison": 1})
 	if r.Poisoned != len(poisons()) {
@@ -65,6 +66,7 @@ func TestChaosEmbedded(t *testing.T) {
 // The same on Apache Kafka, where groups are real.
 func TestChaosApache(t *testing.T) {
 	kafka.Require(t)
+	t.Parallel()
 	r := runChaos(t, "--broker", "apache", "--only", "kills,zombie,broker", "--kills", "4", "--rounds", "1")
 	r.happened(t, map[string]int{"kills": 4, "zombie": 2, "broker": 0})
 }

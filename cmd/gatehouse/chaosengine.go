@@ -83,23 +83,36 @@ func (c *chaosEngineCmd) obey(con *console) error {
 	return words.Err()
 }
 
-// fill writes a file until the disk is full.
+// diskSpare is what fill leaves: the engine takes the rest itself. A disk that
+// another program fills in an instant, while the engine is merging, is another
+// matter: ClickHouse 26.7 then puts merged parts in place whose files are empty,
+// which no client can make good.
+const diskSpare = 16 << 20
+
+// fill writes a file until the disk has no more than diskSpare left.
 func fill(path string) error {
 	f, err := os.Create(path)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	chunk := make([]byte, 64<<10)
-	for len(chunk) > 0 {
-		switch _, err := f.Write(chunk); {
-		case errors.Is(err, syscall.ENOSPC):
-			chunk = chunk[:len(chunk)/2]
-		case err != nil:
-			return fmt.Errorf("fill the disk: %w", err)
-		}
+	free, err := freeBytes(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	if _, err := io.CopyN(f, zeros{}, free-diskSpare); err != nil && !errors.Is(err, syscall.ENOSPC) {
+		return fmt.Errorf("fill the disk: %w", err)
 	}
 	return nil
+}
+
+// zeros is an endless file of them.
+type zeros struct{}
+
+// Read implements io.Reader.
+func (zeros) Read(p []byte) (int, error) {
+	clear(p)
+	return len(p), nil
 }
 
 // engine is a chaos-engine process.

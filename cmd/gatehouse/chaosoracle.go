@@ -14,14 +14,15 @@ import (
 
 // verdict is what the comparison of journal and database came to.
 type verdict struct {
-	Events      int `json:"events"`     // acknowledged by Kafka
-	Lost        int `json:"lost"`       // of them, not stored
-	Duplicated  int `json:"duplicated"` // rows too many
-	Differing   int `json:"differing"`  // stored with other content than was sent
-	Foreign     int `json:"foreign"`    // rows that no record in Kafka is the reason of
-	Unacked     int `json:"unacknowledged"`
-	Poisoned    int `json:"poisoned"`    // records that cannot be events
-	Unaccounted int `json:"unaccounted"` // of them, not exactly once dead letters or a gap
+	Events      int `json:"events"`             // acknowledged by Kafka
+	Lost        int `json:"lost"`               // of them, not stored
+	Duplicated  int `json:"duplicated"`         // rows too many
+	Differing   int `json:"differing"`          // stored with other content than was sent
+	Foreign     int `json:"foreign"`            // rows that no record in Kafka is the reason of
+	Unacked     int `json:"unacknowledged"`     // stored, whose acknowledgement was lost
+	Refused     int `json:"never_acknowledged"` // sent, and given up by the producer
+	Poisoned    int `json:"poisoned"`           // records that cannot be events
+	Unaccounted int `json:"unaccounted"`        // of them, not exactly once dead letters or a gap
 	// lost and duplicated by phase, in which the event was sent.
 	lost, duplicated []int
 	examples         []string
@@ -38,7 +39,8 @@ const maxExamples = 20
 // add counts another verdict in.
 func (v *verdict) add(other *verdict) {
 	v.Events, v.Lost, v.Duplicated = v.Events+other.Events, v.Lost+other.Lost, v.Duplicated+other.Duplicated
-	v.Differing, v.Foreign, v.Unacked = v.Differing+other.Differing, v.Foreign+other.Foreign, v.Unacked+other.Unacked
+	v.Differing, v.Foreign = v.Differing+other.Differing, v.Foreign+other.Foreign
+	v.Unacked, v.Refused = v.Unacked+other.Unacked, v.Refused+other.Refused
 	v.Poisoned, v.Unaccounted = v.Poisoned+other.Poisoned, v.Unaccounted+other.Unaccounted
 	v.examples = append(v.examples, other.examples...)
 }
@@ -81,7 +83,10 @@ func (s *stage) judge(ctx context.Context, broker string) (*verdict, error) {
 			return nil, err
 		}
 	}
-	o.found.Events = s.load.journal.calls
+	o.found.Events, o.found.Refused = s.load.journal.calls, s.load.journal.failed
+	if err := s.load.journal.err; err != nil {
+		o.found.example("given up by the producer: %v", err)
+	}
 	return &o.found, o.explain(ctx)
 }
 
@@ -316,11 +321,22 @@ func (e *engine) rows(ctx context.Context, sql string, line func(string) error) 
 	}
 	lines := bufio.NewScanner(res.Body)
 	for lines.Scan() {
+		if lines.Text() == "" { // no row is empty: an exception follows, after rows were sent
+			return fmt.Errorf("read what is stored: it broke off: %s", restOf(lines))
+		}
 		if err := line(lines.Text()); err != nil {
 			return err
 		}
 	}
 	return lines.Err()
+}
+
+func restOf(lines *bufio.Scanner) string {
+	var rest []string
+	for lines.Scan() {
+		rest = append(rest, strings.TrimSpace(lines.Text()))
+	}
+	return strings.Join(rest, " ")
 }
 
 // number is the answer of a query that has one.

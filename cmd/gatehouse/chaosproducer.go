@@ -63,7 +63,7 @@ type journal struct {
 	acked  [chaosPartitions][]int32 // by offset: n+1; 0 is no call
 	poison [chaosPartitions]map[int64]string
 	calls  int   // acknowledged
-	failed int   // never acknowledged
+	failed int   // never acknowledged, and given up
 	err    error // the last reason
 }
 

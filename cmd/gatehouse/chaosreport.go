@@ -84,6 +84,9 @@ func (r *chaosReport) print(con *console) {
 	if r.Unacked > 0 {
 		con.printf(", %d stored whose acknowledgement was lost", r.Unacked)
 	}
+	if r.Refused > 0 {
+		con.printf(", %d sent that Kafka never acknowledged", r.Refused)
+	}
 	con.printf(", %d with other content, %d foreign; %d of %d poisoned records unaccounted for; %s broker, seed %d, %.0f s\n",
 		r.Differing, r.Foreign, r.Unaccounted, r.Poisoned, r.Broker, r.Seed, r.Seconds)
 	for _, example := range r.Examples {
