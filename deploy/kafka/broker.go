@@ -108,6 +108,9 @@ func prepare(ctx context.Context, opts Options, nodes int) ([]*Broker, error) {
 
 // begin is the broker's first start.
 func (b *Broker) begin(ctx context.Context) (err error) {
+	if err := os.MkdirAll(b.opts.Dir, 0o755); err != nil {
+		return fmt.Errorf("create kafka's directory: %w", err)
+	}
 	if b.opts.Secure != nil {
 		if b.certs, err = makeCertificates(b.opts.Dir); err != nil {
 			return err

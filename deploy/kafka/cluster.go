@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 
 	"golang.org/x/sync/errgroup"
@@ -42,9 +41,6 @@ func StartCluster(ctx context.Context, opts ClusterOptions) (*Cluster, error) {
 	var starts errgroup.Group
 	for _, b := range nodes {
 		b.opts.Dir = filepath.Join(opts.Dir, fmt.Sprintf("node-%d", b.member.node))
-		if err := os.MkdirAll(b.opts.Dir, 0o755); err != nil {
-			return nil, fmt.Errorf("create kafka's directory: %w", err)
-		}
 		starts.Go(func() error { return b.begin(ctx) })
 	}
 	if err := starts.Wait(); err != nil {
