@@ -66,10 +66,10 @@ func NewConsumer(cfg Config) (*Consumer, error) {
 // handler returns while its context lives ends Run.
 //
 // Run returns nil after ctx was cancelled and every handler has returned; until
-// then the membership is kept alive. It
-// returns an error at once when the brokers cannot be reached at the start, a
-// topic is missing, or the brokers refuse this user or this group; later losses
-// of the brokers are waited out. A Consumer runs once.
+// then the membership is kept alive. It returns an error at once when the brokers
+// cannot be reached at the start, a topic is missing or compacted, or the brokers
+// refuse this user or this group; later losses of the brokers are waited out. A
+// Consumer runs once.
 func (c *Consumer) Run(ctx context.Context, handler func(ctx context.Context, p *Partition) error) error {
 	defer c.close()
 	if err := c.check(ctx); err != nil {

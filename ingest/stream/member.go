@@ -24,9 +24,9 @@ type member struct {
 	beats *kafka.Client // to the coordinator by address
 	id    string        // given by the coordinator, kept over rebalances
 	joins uint32
-	last  assignment // what it claims when it joins again
-	// protocols are offered in this order.
-	protocols []string
+
+	last      assignment // what it claims when it joins again
+	protocols []string   // offered in this order
 
 	beatTransport *kafka.Transport
 }
@@ -47,7 +47,10 @@ func newMember(l *link) *member {
 		last: assignment{generation: -1}, protocols: []string{protocolSticky, protocolRoundRobin}}
 }
 
-func (m *member) rebalanceTimeout() time.Duration { return m.link.cfg.DrainTimeout + rejoinGrace }
+func (m *member) rebalanceTimeout() time.Duration {
+	drain := m.link.cfg.DrainTimeout
+	return drain + drain/drainNotice + rejoinGrace
+}
 
 // errRejoin says that a join was overtaken by another rebalance.
 var errRejoin = errors.New("group is rebalancing again")

@@ -228,7 +228,7 @@ func TestOwnedEndsWithDrain(t *testing.T) {
 	t.Parallel() // it waits more than it works
 	onEach(t, func(t *testing.T, k *cluster) {
 		k.withTopic(1)
-		k.cfg.DrainTimeout = time.Second
+		k.cfg.DrainTimeout = 3 * time.Second
 		ready := make(chan bool, 1)
 		r := k.consume(k.cfg, func(ctx context.Context, p *Partition) error {
 			ready <- true
