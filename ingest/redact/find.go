@@ -43,7 +43,7 @@ func search(s string, from int, random bool) hit {
 			}
 			if last == codeMark && end+1 < len(s) && tokenStarts[code%codeCount]>>(codes[s[end+1]]%codeCount)&1 != 0 {
 				if stop := tokenAt(s, end); stop > 0 {
-					return hit{tokenStart(s, i, end), stop, shapeToken}
+					return hit{startOfToken(s, i, end), stop, shapeToken}
 				}
 			}
 			last = code
@@ -79,9 +79,9 @@ func findAtStart(s string, i int) hit {
 	return hit{start, end, shapeSecret}
 }
 
-// tokenStart is where the token at s[at] begins, which is in the run that begins
+// startOfToken is where the token at s[at] begins, which is in the run that begins
 // at s[run]: at the scheme, if the token is what a URL begins with.
-func tokenStart(s string, run, at int) int {
+func startOfToken(s string, run, at int) int {
 	if at == run && strings.HasSuffix(s[:at], "://") {
 		return schemeStart(s, at-len("://"), 0)
 	}
