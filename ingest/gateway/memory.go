@@ -9,9 +9,11 @@ import (
 // memory is what a Reader keeps from one record to the next. Nothing in it
 // changes what a record becomes.
 type memory struct {
-	made  event.Arena // strings that had to be computed
-	buf   []byte      // the one being computed
-	names [64]struct{ name, lower string }
+	made event.Arena // strings that had to be computed
+	buf  []byte      // the one being computed
+
+	lowered   spellings // names of headers in lower case
+	variables spellings // the same out of NGINX's variables
 
 	// The state of each decoder while it reads a record, empty otherwise.
 	canonical canonical
@@ -33,20 +35,35 @@ func (m *memory) joined(texts ...string) string {
 	return m.made.String(m.buf)
 }
 
-// maxName is the longest header name that is remembered, in bytes.
+// maxName is the longest name that is remembered, in bytes.
 const maxName = 40
 
-// lower is the name of a header in lower case. The few names that occur are
-// remembered.
-func (m *memory) lower(name string) string {
+// spellings remembers how names of headers are written here: there are few, and
+// most change at each event.
+type spellings struct {
+	entries [64]struct{ name, spelled string }
+}
+
+// of is spell(name), mostly remembered.
+func (c *spellings) of(name string, spell func(string) string) string {
 	n := len(name)
 	if n == 0 || n > maxName {
-		return strings.ToLower(name)
+		return spell(name)
 	}
-	c := &m.names[(n*31+int(name[0])*17+int(name[n/2])*5+int(name[n-1]))%len(m.names)]
-	if c.name != name {
-		c.name = strings.Clone(name) // or the whole record stays
-		c.lower = strings.ToLower(c.name)
+	e := &c.entries[(n*31+int(name[0])*17+int(name[n/2])*5+int(name[n-1]))%len(c.entries)]
+	if e.name != name {
+		e.name = strings.Clone(name) // or the whole record stays
+		e.spelled = spell(e.name)
 	}
-	return c.lower
+	return e.spelled
+}
+
+// lower is the name of a header in lower case.
+func (m *memory) lower(name string) string { return m.lowered.of(name, strings.ToLower) }
+
+// dashed is the name of a header out of that of an NGINX variable.
+func (m *memory) dashed(name string) string {
+	return m.variables.of(name, func(name string) string {
+		return strings.ReplaceAll(strings.ToLower(name), "_", "-")
+	})
 }

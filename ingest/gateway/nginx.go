@@ -163,17 +163,7 @@ func (x *nginx) header(raw *event.Raw) {
 		x.skip()
 		return
 	}
-	switch name { // the usual ones, without making a new string
-	case "user_agent":
-		name = "user-agent"
-	case "x_forwarded_for":
-		name = "x-forwarded-for"
-	case "x_api_key":
-		name = "x-api-key"
-	default:
-		name = strings.ReplaceAll(strings.ToLower(name), "_", "-")
-	}
-	setHeader(raw, name, x.text())
+	setHeader(raw, x.memory.dashed(name), x.text())
 }
 
 // finish checks what is required and sets what depends on several members.
