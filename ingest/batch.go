@@ -3,6 +3,7 @@ package ingest
 import (
 	"context"
 	"time"
+	"unsafe"
 
 	"gatehouse/ingest/event"
 	"gatehouse/ingest/stream"
@@ -11,13 +12,38 @@ import (
 // GatewayHeader is the Kafka record header that names the source type.
 const GatewayHeader = "gatehouse-gateway"
 
-// filling is a batch in the making.
+// filling is a batch in the making: the same events in a block for each sink.
 type filling struct {
-	Decoded
+	blocks   []event.Block // nil once its sink has it
+	rejected []event.Rejection
+	count    int   // events
+	newest   int64 // µs, of the request times
+
 	first, last int64 // offsets of its first and last record
 	next        int64 // where to go on, past control records too
 	records     int
-	bytes       int
+	reserved    int64 // bytes of the ingester's memory
+	size        int64 // bytes in use when last looked at
+}
+
+// Take implements Receiver.
+func (b *filling) Take(e *event.Event) {
+	for _, block := range b.blocks {
+		block.Add(e)
+	}
+	b.count++
+	b.newest = max(b.newest, e.TS)
+}
+
+// Reject implements Receiver.
+func (b *filling) Reject(r event.Rejection) { b.rejected = append(b.rejected, r) }
+
+// measure looks at how much memory the batch has in use.
+func (b *filling) measure() {
+	b.size = int64(len(b.rejected)) * int64(unsafe.Sizeof(event.Rejection{}))
+	for _, block := range b.blocks {
+		b.size += int64(block.Size())
+	}
 }
 
 // filler reads, decodes and redacts, and offers batches. While the batch before
@@ -26,10 +52,11 @@ type filling struct {
 type filler struct {
 	in      *Ingester
 	src     Source
+	decoder *Decoder
 	batches chan *filling // unbuffered: one batch is stored while one fills
 	fetched chan fetched
 	rest    fetched // of the last fetch, what did not fit into the batch
-	last    int     // events of the batch before: how much room the next one gets
+	room    int64   // bytes of memory that the next batch asks for
 }
 
 // fetched is what one look at the partition brought.
@@ -40,21 +67,35 @@ type fetched struct {
 }
 
 func (in *Ingester) newFiller(src Source) *filler {
-	return &filler{in: in, src: src, batches: make(chan *filling), fetched: make(chan fetched)}
+	return &filler{
+		in: in, src: src, decoder: NewDecoder(in.cfg.Redactor, in.cfg.Clock),
+		batches: make(chan *filling), fetched: make(chan fetched), room: min(firstRoom, int64(in.cfg.BatchBytes)),
+	}
 }
+
+// firstRoom is the memory that a partition's first batch asks for.
+const firstRoom = 2 << 20
 
 // run fills batches until ctx ends or reading fails. It closes batches when it
 // returns.
-func (f *filler) run(ctx context.Context) error {
+func (f *filler) run(ctx context.Context) (err error) {
 	defer close(f.batches)
 	go f.read(ctx)
 	age := time.NewTimer(f.in.cfg.FlushInterval)
 	defer age.Stop()
 	var b *filling
 	due := false
+	defer func() {
+		if b != nil {
+			f.in.memory.Release(b.reserved)
+		}
+	}()
 	for {
 		if b == nil && len(f.rest.records) > 0 {
-			b, due = f.open(), false
+			if b, err = f.open(ctx); err != nil {
+				return err
+			}
+			due = false
 			age.Reset(f.in.cfg.FlushInterval)
 		}
 		f.take(b)
@@ -65,12 +106,10 @@ func (f *filler) run(ctx context.Context) error {
 				return got.err
 			}
 			if f.rest = got; b == nil && len(got.records) == 0 {
-				b, due = &filling{}, true // nothing but an offset to go on from
+				b, due = &filling{next: got.next}, true // nothing but an offset to go on from
 			}
 		case out <- b:
-			if b.records > 0 {
-				f.last = len(b.Events)
-			}
+			f.adapt(b)
 			b = nil
 		case <-age.C:
 			due = b != nil
@@ -80,11 +119,33 @@ func (f *filler) run(ctx context.Context) error {
 	}
 }
 
-// open begins a batch with room for as many events as the one before had: an
-// event is over a kilobyte, and a list of them that grows is copied again and
-// again.
-func (f *filler) open() *filling {
-	return &filling{Decoded: Decoded{Events: make([]event.Event, 0, f.last)}}
+// open begins a batch when there is memory for it. Partitions get theirs in the
+// order in which they ask.
+func (f *filler) open(ctx context.Context) (*filling, error) {
+	if err := f.in.memory.Acquire(ctx, f.room); err != nil {
+		return nil, err
+	}
+	return f.in.newFilling(f.room), nil
+}
+
+func (in *Ingester) newFilling(reserved int64) *filling {
+	b := &filling{reserved: reserved}
+	for _, sink := range in.cfg.Sinks {
+		b.blocks = append(b.blocks, sink.Open())
+	}
+	return b
+}
+
+// adapt lets the next batch ask for twice the memory when this one was full, and
+// for half when it needed less than a quarter.
+func (f *filler) adapt(b *filling) {
+	switch {
+	case b.records == 0:
+	case f.full(b):
+		f.room = min(2*f.room, int64(f.in.cfg.BatchBytes))
+	case b.size < b.reserved/4:
+		f.room = max(f.room/2, min(firstRoom, int64(f.in.cfg.BatchBytes)))
+	}
 }
 
 // take moves what was fetched into the batch, as far as there is room.
@@ -94,18 +155,24 @@ func (f *filler) take(b *filling) {
 	}
 	where := f.src.Range(0, 0)
 	for len(f.rest.records) > 0 && !f.full(b) {
-		f.in.fill(b, where, &f.rest.records[0])
+		f.in.fill(f.decoder, b, where, &f.rest.records[0])
 		f.rest.records = f.rest.records[1:]
+		if b.records%recordsPerLook == 0 {
+			b.measure()
+		}
 	}
-	if len(f.rest.records) == 0 {
+	if b.measure(); len(f.rest.records) == 0 {
 		b.next = max(b.next, f.rest.next)
 	}
 }
 
-// gates says what may happen next: reading stops while the batch is full, and a
-// batch is offered once it is full or due.
+// recordsPerLook is how many records go into a batch between looks at its memory.
+const recordsPerLook = 256
+
+// gates says what may happen next: reading stops while there are records that do
+// not fit into the batch, which is offered then, or once it is due.
 func (f *filler) gates(b *filling, due bool) (in <-chan fetched, out chan<- *filling) {
-	full := b != nil && f.full(b)
+	full := len(f.rest.records) > 0
 	if !full {
 		in = f.fetched
 	}
@@ -116,7 +183,7 @@ func (f *filler) gates(b *filling, due bool) (in <-chan fetched, out chan<- *fil
 }
 
 func (f *filler) full(b *filling) bool {
-	return len(b.Events)+len(b.Rejected) >= f.in.cfg.BatchEvents || b.bytes >= f.in.cfg.BatchBytes
+	return b.count+len(b.rejected) >= f.in.cfg.BatchEvents || b.size >= b.reserved
 }
 
 // read passes on what the partition holds, stepping over offsets that are gone.
@@ -141,14 +208,14 @@ func (f *filler) read(ctx context.Context) {
 }
 
 // fill decodes and redacts one record into the batch.
-func (in *Ingester) fill(b *filling, where event.Range, rec *stream.Record) {
+func (in *Ingester) fill(d *Decoder, b *filling, where event.Range, rec *stream.Record) {
 	if b.records == 0 {
 		b.first = rec.Offset
 	}
 	b.records++
-	b.last, b.next, b.bytes = rec.Offset, rec.Offset+1, b.bytes+len(rec.Value)
+	b.last, b.next = rec.Offset, rec.Offset+1
 	origin := event.Origin{Topic: where.Topic, Partition: where.Partition, Offset: rec.Offset}
-	in.decoder.Decode(in.gatewayOf(where.Topic, rec), origin, rec.Value, &b.Decoded)
+	d.Decode(in.gatewayOf(where.Topic, rec), origin, rec.Value, b)
 }
 
 // gatewayOf is the source type of a record: its header, else its topic's

@@ -2,7 +2,6 @@ package ingest
 
 import (
 	"errors"
-	"slices"
 	"time"
 
 	"gatehouse/ingest/event"
@@ -10,77 +9,75 @@ import (
 	"gatehouse/ingest/redact"
 )
 
+// Receiver takes what records become. Every record ends as events, as rejections,
+// or as both: a bad element does not lose its siblings.
+type Receiver interface {
+	// Take takes an event. The event is used again for the next one and shares
+	// memory with its record: what is to stay must be copied (event.Event.Clone).
+	Take(e *event.Event)
+	Reject(r event.Rejection)
+}
+
 // Decoder turns records into redacted events: the one way in for Kafka and for
-// files.
+// files. It has memory that it uses again, so each goroutine needs its own.
 type Decoder struct {
-	Redactor *redact.Redactor
-	Clock    func() time.Time // stamps rejections
-}
+	redactor *redact.Redactor
+	clock    func() time.Time // stamps rejections
+	reader   gateway.Reader
+	emit     func(int32, *event.Raw)
+	reject   func(int32, *event.DecodeError, int)
+	event    event.Event
 
-// Decoded is what records became. Every record ends as events, as rejections, or
-// as both: a bad element does not lose its siblings. One Decoded is filled by one
-// goroutine.
-type Decoded struct {
-	Events   []event.Event
-	Rejected []event.Rejection
-
-	work *decoding // what decoding into it works with
-}
-
-// Decode adds what one record is to out. The gateway is its source type, "" to go
-// by its look; origin is that of the record's first event.
-//
-// Events share the memory of value, which must never be modified afterwards; see
-// [event.Event] on keeping them.
-func (d Decoder) Decode(name string, origin event.Origin, value []byte, out *Decoded) {
-	w := out.work
-	if w == nil {
-		w = newDecoding()
-		out.work = w
-	}
-	w.Decoder, w.out = d, out
-	w.name, w.origin, w.size = name, origin, len(value)
-	w.reader.Decode(name, value, w.emit, w.reject)
-	w.out = nil
-}
-
-// decoding is one record on its way. It is used for many, because the reader has
-// memory of its own and a function value costs an allocation.
-type decoding struct {
-	Decoder
-	reader gateway.Reader
-	emit   func(int32, *event.Raw)
-	reject func(int32, *event.DecodeError, int)
-
+	// Of the record on its way.
 	name   string
 	origin event.Origin
 	size   int
-	out    *Decoded
+	out    Receiver
 }
 
-func newDecoding() *decoding {
-	w := &decoding{}
-	w.emit, w.reject = w.redact, w.refuse
-	return w
+// NewDecoder makes a Decoder whose rejections have the clock's time.
+func NewDecoder(redactor *redact.Redactor, clock func() time.Time) *Decoder {
+	d := &Decoder{redactor: redactor, clock: clock}
+	d.emit, d.reject = d.redact, d.refuse // a function value costs an allocation
+	return d
 }
 
-// redact makes the event where it is to stay: an event is a kilobyte.
-func (w *decoding) redact(index int32, raw *event.Raw) {
-	w.origin.Index = index
-	n := len(w.out.Events)
-	w.out.Events = slices.Grow(w.out.Events, 1)[:n+1] // not cleared: Redact sets every field
-	if err := w.Redactor.Redact(raw, w.origin, &w.out.Events[n]); err != nil {
-		w.out.Events = w.out.Events[:n]
-		w.refuse(index, asDecodeError(err), w.size)
+// Decode gives out what one record is. The gateway is its source type, "" to go
+// by its look; origin is that of the record's first event. The memory of value
+// must never be modified afterwards: events share it.
+func (d *Decoder) Decode(name string, origin event.Origin, value []byte, out Receiver) {
+	d.name, d.origin, d.size, d.out = name, origin, len(value), out
+	d.reader.Decode(name, value, d.emit, d.reject)
+	d.out = nil
+}
+
+func (d *Decoder) redact(index int32, raw *event.Raw) {
+	d.origin.Index = index
+	if err := d.redactor.Redact(raw, d.origin, &d.event); err != nil {
+		d.refuse(index, asDecodeError(err), d.size)
+		return
 	}
+	d.out.Take(&d.event)
 }
 
-func (w *decoding) refuse(index int32, err *event.DecodeError, size int) {
-	w.origin.Index = index
-	w.out.Rejected = append(w.out.Rejected, event.Rejection{
-		Origin: w.origin, At: w.Clock().UnixMicro(), Gateway: known(w.name), Reason: err.Reason, Size: size,
+func (d *Decoder) refuse(index int32, err *event.DecodeError, size int) {
+	d.origin.Index = index
+	d.out.Reject(event.Rejection{
+		Origin: d.origin, At: d.clock().UnixMicro(), Gateway: known(d.name), Reason: err.Reason, Size: size,
 	})
 }
+
+// Decoded is a Receiver that keeps everything.
+type Decoded struct {
+	Events   event.Events
+	Rejected []event.Rejection
+}
+
+// Take implements Receiver.
+func (d *Decoded) Take(e *event.Event) { d.Events.Add(e) }
+
+// Reject implements Receiver.
+func (d *Decoded) Reject(r event.Rejection) { d.Rejected = append(d.Rejected, r) }
 
 // known keeps a source type only if it is one of ours: the header is the
 // sender's text and dead letters hold none of that.

@@ -19,6 +19,8 @@ import (
 	"log/slog"
 	"time"
 
+	"golang.org/x/sync/semaphore"
+
 	"gatehouse/ingest/event"
 	"gatehouse/ingest/redact"
 	"gatehouse/ingest/stream"
@@ -27,8 +29,9 @@ import (
 // Defaults of Config.
 const (
 	DefaultFlushInterval = 500 * time.Millisecond
-	DefaultBatchEvents   = 50_000
-	DefaultBatchBytes    = 16 << 20
+	DefaultBatchEvents   = 200_000
+	DefaultBatchBytes    = 48 << 20
+	DefaultMemory        = 96 << 20
 	retryFirst           = 100 * time.Millisecond
 	retryMax             = 10 * time.Second
 )
@@ -50,11 +53,19 @@ type Source interface {
 	Commit(ctx context.Context, next int64, metadata string) error
 	// Range names a span of this partition in its present incarnation.
 	Range(first, last int64) event.Range
+	// Owned ends when the partition is no longer this process's: later than the
+	// context of Run, so that what is under way can be finished.
+	Owned() context.Context
 }
 
-// Sink takes batches. When Append returns nil the batch is durable; a batch with
-// a Range that was appended before must have no further effect.
+// Sink takes batches.
 type Sink interface {
+	// Open gives an empty block, to be filled with the events of a batch.
+	Open() event.Block
+	// Append makes a batch durable whose block is one that Open gave. When it
+	// returns nil the batch is durable and the block the sink's again; on an error
+	// the same batch may be given once more. A batch with a Range that was appended
+	// before must have no further effect.
 	Append(ctx context.Context, b event.Batch) error
 }
 
@@ -77,8 +88,11 @@ type Config struct {
 	Gateways map[string]string
 	// FlushInterval is the age at which a batch is stored even if small.
 	FlushInterval time.Duration
-	// BatchEvents and BatchBytes (of Kafka record values) bound one batch.
+	// BatchEvents and BatchBytes (of memory) bound one batch.
 	BatchEvents, BatchBytes int
+	// Memory bounds the batches of all partitions together, in bytes. A partition
+	// whose next batch finds no room waits, and reads nothing meanwhile.
+	Memory int
 	// Permanent says of a sink's error that no retry will mend it; then the
 	// ingester stops with that error. nil retries everything.
 	Permanent func(error) bool
@@ -99,7 +113,7 @@ type Config struct {
 // partitions of a process.
 type Ingester struct {
 	cfg     Config
-	decoder Decoder
+	memory  *semaphore.Weighted
 	metrics *metrics
 }
 
@@ -122,6 +136,9 @@ func New(cfg Config) (*Ingester, error) {
 	if cfg.BatchBytes == 0 {
 		cfg.BatchBytes = DefaultBatchBytes
 	}
+	if cfg.Memory == 0 {
+		cfg.Memory = DefaultMemory
+	}
 	if cfg.Permanent == nil {
 		cfg.Permanent = func(error) bool { return false }
 	}
@@ -131,7 +148,9 @@ func New(cfg Config) (*Ingester, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Ingester{cfg: cfg, decoder: Decoder{cfg.Redactor, cfg.Clock}, metrics: newMetrics(cfg.Metrics)}, nil
+	// Three at least are on their way at once: one that is stored, two that fill.
+	cfg.BatchBytes = min(cfg.BatchBytes, cfg.Memory/3)
+	return &Ingester{cfg: cfg, memory: semaphore.NewWeighted(int64(cfg.Memory)), metrics: newMetrics(cfg.Metrics)}, nil
 }
 
 // Run ingests one partition until ctx ends, which is not an error, or until the
@@ -148,10 +167,10 @@ func (in *Ingester) run(ctx context.Context, src Source) error {
 	if err := in.resume(ctx, src); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithCancel(ctx)
+	filling, cancel := context.WithCancel(ctx)
 	filler := in.newFiller(src)
 	done := make(chan error, 1)
-	go func() { done <- filler.run(ctx) }()
+	go func() { done <- filler.run(filling) }()
 	err := in.storeAll(ctx, src, filler)
 	cancel()
 	if fillErr := <-done; err == nil {
@@ -163,10 +182,15 @@ func (in *Ingester) run(ctx context.Context, src Source) error {
 // storeAll takes batches from the filler as they close. The declaration of a
 // batch acknowledges the one before; only when nothing follows at once is the
 // offset committed alone, so that a quiet partition shows no lag.
+//
+// When ctx ends, the batch that is being stored is finished and acknowledged, as
+// long as the partition is owned; the one that fills is dropped and read again.
 func (in *Ingester) storeAll(ctx context.Context, src Source, f *filler) error {
 	b, ok := <-f.batches
 	for ok {
-		if err := in.store(ctx, src, b); err != nil {
+		err := in.store(ctx, src, b)
+		in.memory.Release(b.reserved)
+		if err != nil {
 			return err
 		}
 		next := b.next
@@ -175,7 +199,7 @@ func (in *Ingester) storeAll(ctx context.Context, src Source, f *filler) error {
 			continue
 		default:
 		}
-		if err := src.Commit(ctx, next, ""); err != nil {
+		if err := src.Commit(src.Owned(), next, ""); err != nil {
 			return fmt.Errorf("acknowledge offset %d: %w", next, err)
 		}
 		in.at(StepCommitted)
@@ -196,35 +220,35 @@ func (in *Ingester) store(ctx context.Context, src Source, b *filling) error {
 		return fmt.Errorf("declare batch %s: %w", r, err)
 	}
 	in.at(StepDeclared)
-	return in.append(ctx, event.Batch{Range: r, Events: b.Events, Rejected: b.Rejected}, false)
+	return in.append(ctx, src, b, r)
 }
 
 // append gives the batch to every sink in order, trying each until it
-// acknowledges; the first is left out when it has the batch. The batch stays the
-// same from try to try, so that the sink can recognise it.
-func (in *Ingester) append(ctx context.Context, b event.Batch, stored bool) error {
-	measured := in.metrics.measure(b)
+// acknowledges. The batch stays the same from try to try, so that the sink can
+// recognise it.
+func (in *Ingester) append(ctx context.Context, src Source, b *filling, r event.Range) error {
 	for i, sink := range in.cfg.Sinks {
-		if i == 0 && stored {
-			continue
+		if b.blocks[i] == nil {
+			continue // the sink has it
 		}
+		batch := event.Batch{Range: r, Block: b.blocks[i], Rejected: b.rejected}
 		first := in.cfg.Clock()
-		err := in.retry(ctx, "store batch "+b.Range.String(), func() error {
+		err := in.retry(ctx, "store batch "+r.String(), func() error {
 			if i == 0 && in.cfg.Clock().Sub(first) > lateRetry {
-				if done, err := in.isStored(ctx, b); done || err != nil {
+				if done, err := in.isStored(ctx, batch); done || err != nil {
 					return err
 				}
 			}
-			return sink.Append(ctx, b)
+			return sink.Append(src.Owned(), batch)
 		})
 		if err != nil {
 			return err
 		}
-		if i == 0 {
+		if b.blocks[i] = nil; i == 0 {
 			in.at(StepAcked)
 		}
 	}
-	in.metrics.stored(measured, in.cfg.Clock())
+	in.metrics.stored(b, in.cfg.Clock())
 	return nil
 }
 
@@ -236,7 +260,7 @@ func (in *Ingester) isStored(ctx context.Context, b event.Batch) (bool, error) {
 		return false, nil
 	}
 	events, rejected, err := in.cfg.Stored(ctx, b.Range)
-	return events == uint64(len(b.Events)) && rejected == uint64(len(b.Rejected)), err
+	return events == uint64(b.Block.Len()) && rejected == uint64(len(b.Rejected)), err
 }
 
 // retry does something until it works, ctx ends, or the error is permanent.

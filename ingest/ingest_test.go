@@ -45,6 +45,8 @@ type owner struct {
 	chunk    int
 }
 
+func (o *owner) Owned() context.Context { return context.Background() }
+
 func (o *owner) Position() (int64, string) { return o.offset, o.metadata }
 func (o *owner) Seek(to stream.Offset)     { o.position = to }
 
@@ -107,16 +109,19 @@ func newTable() *table {
 	}
 }
 
+func (s *table) Open() event.Block { return &event.Events{} }
+
 func (s *table) Append(_ context.Context, b event.Batch) error {
 	if err := s.step(); err != nil {
 		return err
 	}
 	s.mu.Lock()
-	s.largest = max(s.largest, len(b.Events))
+	events := *b.Block.(*event.Events)
+	s.largest = max(s.largest, len(events))
 	if !s.tokens[b.Range.Token()] {
 		s.tokens[b.Range.Token()] = true
-		for i := range b.Events {
-			s.events[b.Events[i].Origin]++
+		for i := range events {
+			s.events[events[i].Origin]++
 		}
 		for _, r := range b.Rejected {
 			s.rejected[r.Origin] = r.Reason

@@ -59,31 +59,13 @@ func newMetrics(reg Registerer) *metrics {
 	return m
 }
 
-// measurement is what the metrics say of a batch. It is taken before the sinks
-// have the batch, which may keep and change its events.
-type measurement struct {
-	events   int
-	rejected map[event.Reason]int
-	newest   int64 // µs, of the request times
-}
-
-func (m *metrics) measure(b event.Batch) measurement {
-	out := measurement{events: len(b.Events), rejected: map[event.Reason]int{}}
-	for i := range b.Rejected {
-		out.rejected[b.Rejected[i].Reason]++
+// stored counts a batch that every sink has.
+func (m *metrics) stored(b *filling, now time.Time) {
+	m.events.Add(float64(b.count))
+	for i := range b.rejected {
+		m.rejected.WithLabelValues(string(b.rejected[i].Reason)).Inc()
 	}
-	for i := range b.Events {
-		out.newest = max(out.newest, b.Events[i].TS)
-	}
-	return out
-}
-
-func (m *metrics) stored(b measurement, now time.Time) {
-	m.events.Add(float64(b.events))
-	for reason, n := range b.rejected {
-		m.rejected.WithLabelValues(string(reason)).Add(float64(n))
-	}
-	m.batch.Observe(float64(b.events))
+	m.batch.Observe(float64(b.count))
 	if b.newest > 0 {
 		m.delay.Observe(max(now.Sub(time.UnixMicro(b.newest)).Seconds(), 0))
 	}

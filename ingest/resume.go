@@ -47,9 +47,10 @@ func (in *Ingester) replay(ctx context.Context, src Source, r event.Range) error
 		return fmt.Errorf("replay batch %s: %w", r, err)
 	}
 	// Rows may be stored although their records are gone by now.
-	complete := stored > 0 && stored >= uint64(len(b.Events)+len(b.Rejected))
-	batch := event.Batch{Range: r, Events: b.Events, Rejected: b.Rejected}
-	if err := in.append(ctx, batch, complete); err != nil {
+	if stored > 0 && stored >= uint64(b.count+len(b.rejected)) {
+		b.blocks[0] = nil
+	}
+	if err := in.append(ctx, src, b, r); err != nil {
 		return err
 	}
 	src.Seek(r.Last + 1)
@@ -64,7 +65,8 @@ func (in *Ingester) replay(ctx context.Context, src Source, r event.Range) error
 // since are a gap, unless the range is stored.
 func (in *Ingester) reread(ctx context.Context, src Source, r event.Range, stored bool) (*filling, error) {
 	src.Seek(r.First)
-	b := &filling{next: r.First}
+	b, decoder := in.newFilling(0), NewDecoder(in.cfg.Redactor, in.cfg.Clock)
+	b.next = r.First
 	for b.next <= r.Last {
 		records, next, err := src.Next(ctx)
 		var gap *stream.GapError
@@ -85,7 +87,7 @@ func (in *Ingester) reread(ctx context.Context, src Source, r event.Range, store
 		}
 		for i := range records {
 			if records[i].Offset <= r.Last {
-				in.fill(b, r, &records[i])
+				in.fill(decoder, b, r, &records[i])
 			}
 		}
 		b.next = next

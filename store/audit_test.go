@@ -19,7 +19,7 @@ type plant struct {
 }
 
 func (p plant) events(first, last int64) {
-	b := event.Batch{Range: event.Range{Cluster: "c", Topic: p.t.Name(), TopicID: p.t.Name(), Partition: 3, First: first, Last: last}}
+	b := rows{Range: event.Range{Cluster: "c", Topic: p.t.Name(), TopicID: p.t.Name(), Partition: 3, First: first, Last: last}}
 	for offset := first; offset <= last; offset++ {
 		b.Events = append(b.Events, event.Event{
 			Origin: event.Origin{Topic: p.t.Name(), Partition: 3, Offset: offset}, TS: baseTime.Add(time.Duration(offset) * time.Second).UnixMicro(),
@@ -29,14 +29,14 @@ func (p plant) events(first, last int64) {
 }
 
 func (p plant) rejected(offset int64, index int32) {
-	b := event.Batch{Range: event.Range{Cluster: "c", Topic: p.t.Name(), TopicID: p.t.Name(), Partition: 3, First: offset, Last: offset}}
+	b := rows{Range: event.Range{Cluster: "c", Topic: p.t.Name(), TopicID: p.t.Name(), Partition: 3, First: offset, Last: offset}}
 	b.Rejected = []event.Rejection{{Origin: event.Origin{Topic: p.t.Name(), Partition: 3, Offset: offset, Index: index}, Reason: event.ReasonSyntax}}
 	p.append(b)
 }
 
-func (p plant) append(b event.Batch) {
+func (p plant) append(b rows) {
 	p.t.Helper()
-	if err := p.db.Ledger().Append(p.t.Context(), b); err != nil {
+	if err := b.append(p.t.Context(), p.db.Ledger()); err != nil {
 		p.t.Fatal(err)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strconv"
 	"sync"
 	"time"
@@ -35,37 +36,38 @@ func (db *DB) Ledger() *Ledger {
 // quoteName quotes a column name; a nested one has a dot in it.
 func quoteName(name string) string { return "`" + name + "`" }
 
-// Append makes the batch durable. On return without an error every event and
-// every rejection of it is stored, exactly once. On an error the outcome is
-// unknown: append the same range with the same contents again.
+// Open gives an empty block to fill and to append.
+func (l *Ledger) Open() event.Block { return l.blocks.Get().(*block) }
+
+// Append makes the batch durable; its block is one that Open gave. On return
+// without an error every event and every rejection of it is stored, exactly once,
+// and the block belongs to the ledger again. On an error the outcome is unknown:
+// append the same range with the same contents again.
 func (l *Ledger) Append(ctx context.Context, b event.Batch) error {
+	block, ok := b.Block.(*block)
+	if !ok {
+		return fmt.Errorf("append events of %s: BUG: a block of %T", b.Range, b.Block)
+	}
 	start := l.db.now()
-	if err := l.appendEvents(ctx, b); err != nil {
+	if err := l.appendEvents(ctx, block, b.Range); err != nil {
 		return fmt.Errorf("append events of %s: %w", b.Range, err)
 	}
 	if err := l.appendRejected(ctx, b); err != nil {
 		return fmt.Errorf("append dead letters of %s: %w", b.Range, err)
 	}
-	l.db.metrics.inserted(len(b.Events), len(b.Rejected), l.db.now().Sub(start))
+	l.db.metrics.inserted(block.rows, len(b.Rejected), l.db.now().Sub(start))
+	block.reset()
+	l.blocks.Put(block)
 	return nil
 }
 
-func (l *Ledger) appendEvents(ctx context.Context, batch event.Batch) error {
-	if len(batch.Events) == 0 {
+func (l *Ledger) appendEvents(ctx context.Context, b *block, r event.Range) error {
+	if b.rows == 0 {
 		return nil
 	}
-	b := l.blocks.Get().(*block)
-	defer l.blocks.Put(b)
-	b.reset()
-	b.ingestedAt, b.topicID = l.db.now(), batch.Range.TopicID
-	for i := range batch.Events {
-		b.add(&batch.Events[i])
-	}
-	insert, err := b.encode()
-	if err != nil {
-		return err
-	}
-	return l.db.insertBlock(ctx, insert, batch.Range.Token(), &b.buf)
+	b.ingestedAt, b.topicID = l.db.now(), r.TopicID
+	in := b.inputs()
+	return l.db.insertBlock(ctx, insertEvents(in), r.Token(), newBlockReader(in, b.rows))
 }
 
 const insertRejected = `INSERT INTO audit.dead_letters
@@ -79,7 +81,7 @@ func (l *Ledger) appendRejected(ctx context.Context, batch event.Batch) error {
 	if err := encodeRejected(&buf, batch, l.db.now()); err != nil {
 		return fmt.Errorf("encode block: %w", err)
 	}
-	return l.db.insertBlock(ctx, insertRejected, batch.Range.Token()+":d", &buf)
+	return l.db.insertBlock(ctx, insertRejected, batch.Range.Token()+":d", buf.Reader())
 }
 
 func encodeRejected(buf *proto.Buffer, batch event.Batch, now time.Time) error {
@@ -108,11 +110,11 @@ func encodeRejected(buf *proto.Buffer, batch event.Batch, now time.Time) error {
 		{Name: "kafka_partition", Data: &partition},
 		{Name: "kafka_offset", Data: &offset},
 		{Name: "kafka_index", Data: &index},
-		{Name: "at", Data: typed{&at, "DateTime64(6, 'UTC')"}},
+		{Name: "at", Data: typed{at, "DateTime64(6, 'UTC')"}},
 		{Name: "gateway", Data: gateway},
 		{Name: "reason", Data: reason},
 		{Name: "size", Data: &size},
-		{Name: "ingested_at", Data: typed{&ingested, "DateTime64(3, 'UTC')"}},
+		{Name: "ingested_at", Data: typed{ingested, "DateTime64(3, 'UTC')"}},
 	}
 	return proto.Block{Columns: len(input), Rows: len(batch.Rejected)}.EncodeRawBlock(buf, blockRevision, input)
 }
@@ -144,11 +146,11 @@ const (
 )
 
 // insertBlock sends one native block under a token and waits until it is stored.
-func (db *DB) insertBlock(ctx context.Context, sql, token string, buf *proto.Buffer) error {
+func (db *DB) insertBlock(ctx context.Context, sql, token string, body io.Reader) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, db.timeout, fmt.Errorf("ClickHouse did not acknowledge the insert in %s", db.timeout))
 	defer cancel()
 	ctx = clickhouse.Context(ctx, clickhouse.WithSettings(insertSettings(token)))
-	if err := db.conn.InsertFormat(ctx, "Native", sql, buf.Reader()); err != nil {
+	if err := db.conn.InsertFormat(ctx, "Native", sql, body); err != nil {
 		db.metrics.failed(errorCode(err))
 		return describe(ctx, err)
 	}

@@ -283,6 +283,19 @@ func (a *app) startDetection(ctx context.Context) (*detection, error) {
 	return newDetection(a)
 }
 
+// addFeed adds where stored events go on to: the detector of this process, or a
+// topic for the one in another, or nowhere.
+func (a *app) addFeed(ctx context.Context, sinks []ingest.Sink) ([]ingest.Sink, error) {
+	switch {
+	case a.feed != nil:
+		return append(sinks, a.feed), nil
+	case a.cfg.Kafka.FeedTopic == noFeed:
+		return sinks, nil
+	}
+	feed, err := a.startKafkaFeed(ctx)
+	return append(sinks, feed), err
+}
+
 // startKafkaFeed is where an ingester of its own sends what it has stored.
 func (a *app) startKafkaFeed(ctx context.Context) (*kafkaFeed, error) {
 	conf := a.cfg.Kafka.stream()
@@ -300,6 +313,9 @@ func (a *app) startKafkaFeed(ctx context.Context) (*kafkaFeed, error) {
 
 // startFeedReader is where a detector of its own gets its events.
 func (a *app) startFeedReader(ctx context.Context) error {
+	if a.cfg.Kafka.FeedTopic == noFeed {
+		return usageError{fmt.Errorf("kafka.feed_topic is %q in %s: a detector in a process of its own needs a topic to read", noFeed, configFileName)}
+	}
 	conf := a.cfg.Kafka.stream()
 	if err := ensureFeedTopic(ctx, conf, a.cfg.Kafka.FeedTopic); err != nil {
 		return err
@@ -327,11 +343,9 @@ func (a *app) startIngest(ctx context.Context) error {
 		return err
 	}
 	ledger := a.db.Ledger()
-	sinks := []ingest.Sink{ledger, a.feed}
-	if a.feed == nil {
-		if sinks[1], err = a.startKafkaFeed(ctx); err != nil {
-			return err
-		}
+	sinks := []ingest.Sink{ledger}
+	if sinks, err = a.addFeed(ctx, sinks); err != nil {
+		return err
 	}
 	gaps := store.NewTable(a.db, "ingest_gaps", func(g ingest.Gap) string {
 		return fmt.Sprintf("gap:%s:%d:%d:%d:%s", g.TopicID, g.Partition, g.First, g.Last, g.Reason)
@@ -342,7 +356,7 @@ func (a *app) startIngest(ctx context.Context) error {
 	}
 	a.ingester, err = ingest.New(ingest.Config{
 		Redactor: redactor, Sinks: sinks, Gaps: gaps, Gateways: a.cfg.Kafka.Topics,
-		FlushInterval: a.cfg.Ingest.FlushInterval, BatchEvents: a.cfg.Ingest.BatchEvents, BatchBytes: a.cfg.Ingest.BatchBytes,
+		FlushInterval: a.cfg.Ingest.FlushInterval, BatchEvents: a.cfg.Ingest.BatchEvents, BatchBytes: a.cfg.Ingest.BatchBytes, Memory: a.cfg.Ingest.Memory,
 		Permanent: store.Permanent, Stored: ledger.Stored, Failpoint: failpoint, Log: a.log.With("component", "ingest"), Metrics: a.registry,
 	})
 	if err != nil {

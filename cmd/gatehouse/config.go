@@ -50,7 +50,8 @@ type kafkaConfig struct {
 	Group          string        `yaml:"group"`
 	InstanceID     string        `yaml:"instance_id"`
 	SessionTimeout time.Duration `yaml:"session_timeout"`
-	// FeedTopic carries redacted events from --role ingest to --role detect.
+	// FeedTopic carries redacted events from --role ingest to --role detect. "-" =
+	// nobody detects, and ingest need not write them a second time.
 	FeedTopic string     `yaml:"feed_topic"`
 	TLS       tlsConfig  `yaml:"tls"`
 	SASL      saslConfig `yaml:"sasl"`
@@ -89,6 +90,7 @@ type ingestConfig struct {
 	FlushInterval time.Duration `yaml:"flush_interval"`
 	BatchEvents   int           `yaml:"batch_events"`
 	BatchBytes    int           `yaml:"batch_bytes"`
+	Memory        int           `yaml:"memory_bytes"` // of the batches of all partitions
 }
 
 type rulesConfig struct {

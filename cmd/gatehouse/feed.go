@@ -35,9 +35,16 @@ type fed struct {
 
 func newFeed() *feed { return &feed{items: make(chan fed), waiting: map[*fed]bool{}} }
 
-// Append implements ingest.Sink.
+// Open implements ingest.Sink.
+func (f *feed) Open() event.Block { return &event.Events{} }
+
+// Append implements ingest.Sink. The detector keeps the events.
 func (f *feed) Append(ctx context.Context, b event.Batch) error {
-	return f.hand(ctx, fed{events: b.Events, topicID: b.Range.TopicID, since: time.Now()})
+	events, ok := b.Block.(*event.Events)
+	if !ok {
+		return fmt.Errorf("feed the detector: BUG: a block of %T", b.Block)
+	}
+	return f.hand(ctx, fed{events: *events, topicID: b.Range.TopicID, since: time.Now()})
 }
 
 func (f *feed) hand(ctx context.Context, item fed) error {
@@ -89,16 +96,42 @@ type kafkaFeed struct {
 // topicIDHeader carries the incarnation of the raw topic with an event.
 const topicIDHeader = "gatehouse-topic-id"
 
+// Open implements ingest.Sink.
+func (f *kafkaFeed) Open() event.Block { return &written{} }
+
+// written is the events of a batch in their JSON form.
+type written struct {
+	text []byte
+	ends []int // of each event in text
+}
+
+// Add implements event.Block.
+func (w *written) Add(e *event.Event) {
+	w.text = e.AppendJSON(w.text)
+	w.ends = append(w.ends, len(w.text))
+}
+
+// Len implements event.Block.
+func (w *written) Len() int { return len(w.ends) }
+
+// Size implements event.Block.
+func (w *written) Size() int { return len(w.text) + 8*len(w.ends) }
+
 // Append implements ingest.Sink.
 func (f *kafkaFeed) Append(ctx context.Context, b event.Batch) error {
-	if len(b.Events) == 0 {
+	w, ok := b.Block.(*written)
+	if !ok {
+		return fmt.Errorf("feed the detector: BUG: a block of %T", b.Block)
+	}
+	if w.Len() == 0 {
 		return nil
 	}
 	key, now := fmt.Appendf(nil, "%s/%d", b.Range.Topic, b.Range.Partition), time.Now()
 	headers := []stream.Header{{Key: topicIDHeader, Value: []byte(b.Range.TopicID)}}
-	msgs := make([]stream.Message, len(b.Events))
-	for i := range b.Events {
-		msgs[i] = stream.Message{Key: key, Value: b.Events[i].AppendJSON(nil), Headers: headers, Time: now}
+	msgs, start := make([]stream.Message, w.Len()), 0
+	for i, end := range w.ends {
+		msgs[i] = stream.Message{Key: key, Value: w.text[start:end], Headers: headers, Time: now}
+		start = end
 	}
 	if err := f.producer.Append(ctx, f.topic, msgs...); err != nil {
 		return fmt.Errorf("feed the detector: %w", err)

@@ -74,11 +74,11 @@ func (l *lineReader) next() (line []byte, size int, err error) {
 // lineDecoder decodes and redacts lines of one source type.
 type lineDecoder struct {
 	gateway string
-	decoder ingest.Decoder
+	decoder *ingest.Decoder
 }
 
 func newLineDecoder(gateway string, redactor *redact.Redactor) lineDecoder {
-	return lineDecoder{gateway, ingest.Decoder{Redactor: redactor, Clock: time.Now}}
+	return lineDecoder{gateway, ingest.NewDecoder(redactor, time.Now)}
 }
 
 // each reads every line of a file and hands on what it became, with origin
@@ -89,7 +89,6 @@ func (d lineDecoder) each(ctx context.Context, con *console, file string, do fun
 		return err
 	}
 	defer closer.Close() //nolint:errcheck // read only
-	var got ingest.Decoded // used again, for what it decodes with
 	for number := int64(1); ; number++ {
 		line, _, err := lines.next()
 		if errors.Is(err, io.EOF) {
@@ -104,7 +103,7 @@ func (d lineDecoder) each(ctx context.Context, con *console, file string, do fun
 		if len(bytes.TrimSpace(line)) == 0 {
 			continue
 		}
-		got.Events, got.Rejected = nil, nil
+		var got ingest.Decoded
 		d.decoder.Decode(d.gateway, event.Origin{Topic: file, Offset: number}, line, &got)
 		if err := do(got); err != nil {
 			return err

@@ -3,15 +3,42 @@ package event
 import "fmt"
 
 // Batch is what one exact range of offsets became. Every offset of Range that
-// held a record is accounted for: its events are in Events, or it is in
+// held a record is accounted for: its events are in Block, or it is in
 // Rejected. (A record that held several elements can be in both: a bad element
 // never loses its siblings.) Offsets in neither held no record: control
 // records, aborted transactions, compaction.
 type Batch struct {
 	Range    Range
-	Events   []Event
+	Block    Block
 	Rejected []Rejection
 }
+
+// Block is the events of a batch in the form that one sink wants them in. It is
+// filled by one goroutine.
+type Block interface {
+	// Add takes an event. It must keep neither e nor the memory of its strings,
+	// which are somebody else's (see Event).
+	Add(e *Event)
+	// Len is the number of events.
+	Len() int
+	// Size is the memory in use, in bytes.
+	Size() int
+}
+
+// Events is the plain Block: the events themselves, with memory of their own.
+type Events []Event
+
+// Add implements Block.
+func (l *Events) Add(e *Event) { *l = append(*l, e.Clone()) }
+
+// Len implements Block.
+func (l *Events) Len() int { return len(*l) }
+
+// Size implements Block: about, since strings are not counted one by one.
+func (l *Events) Size() int { return len(*l) * eventBytes }
+
+// eventBytes is an event of the usual size with its strings.
+const eventBytes = 1536
 
 // Rejection is one record, or one element of a record, that could not become an
 // event: where and why, never what.
