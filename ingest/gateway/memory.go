@@ -50,7 +50,9 @@ func (c *spellings) of(name string, spell func(string) string) string {
 	if n == 0 || n > maxName {
 		return spell(name)
 	}
-	e := &c.entries[(n*31+int(name[0])*17+int(name[n/2])*5+int(name[n-1]))%len(c.entries)]
+	const spread = 0x9e3779b1 // 2^32 over the golden ratio
+	mixed := (uint32(n)<<24 | uint32(name[0])<<16 | uint32(name[n/2])<<8 | uint32(name[n-1])) * spread
+	e := &c.entries[mixed>>26%uint32(len(c.entries))]
 	if e.name != name {
 		e.name = strings.Clone(name) // or the whole record stays
 		e.spelled = spell(e.name)
