@@ -24,6 +24,7 @@ type filling struct {
 	records     int
 	reserved    int64 // bytes of the ingester's memory
 	size        int64 // bytes in use when last looked at
+	waited      int   // flush intervals
 }
 
 // Take implements Receiver.
@@ -112,12 +113,25 @@ func (f *filler) run(ctx context.Context) (err error) {
 			f.adapt(b)
 			b = nil
 		case <-age.C:
-			due = b != nil
+			if due = b != nil && !f.waits(b); !due {
+				age.Reset(f.in.cfg.FlushInterval)
+			}
 		case <-ctx.Done():
 			return ctx.Err()
 		}
 	}
 }
+
+// waits says that a batch which is old enough may go on growing, because there is
+// more to read than it holds: nobody gains by a small block then, and ClickHouse
+// would merge it again and again.
+func (f *filler) waits(b *filling) bool {
+	b.waited++
+	return b.waited < backlogIntervals && f.src.Behind() > int64(b.records)
+}
+
+// backlogIntervals is how many flush intervals a batch may grow with a backlog.
+const backlogIntervals = 8
 
 // open begins a batch when there is memory for it. Partitions get theirs in the
 // order in which they ask.

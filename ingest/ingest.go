@@ -53,6 +53,9 @@ type Source interface {
 	Commit(ctx context.Context, next int64, metadata string) error
 	// Range names a span of this partition in its present incarnation.
 	Range(first, last int64) event.Range
+	// Behind is how many offsets wait behind what Next has returned, as far as is
+	// known. It decides only how long a batch may grow.
+	Behind() int64
 	// Owned ends when the partition is no longer this process's: later than the
 	// context of Run, so that what is under way can be finished.
 	Owned() context.Context
@@ -86,7 +89,8 @@ type Config struct {
 	// Gateways maps a topic to the source type of its records, for records
 	// without the header that says so. A topic that is not in it is sniffed.
 	Gateways map[string]string
-	// FlushInterval is the age at which a batch is stored even if small.
+	// FlushInterval is the age at which a batch is stored even if small; with a
+	// backlog it may grow for up to eight times as long.
 	FlushInterval time.Duration
 	// BatchEvents and BatchBytes (of memory) bound one batch.
 	BatchEvents, BatchBytes int

@@ -45,6 +45,7 @@ type owner struct {
 	chunk    int
 }
 
+func (o *owner) Behind() int64          { return 0 }
 func (o *owner) Owned() context.Context { return context.Background() }
 
 func (o *owner) Position() (int64, string) { return o.offset, o.metadata }

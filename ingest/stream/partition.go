@@ -112,6 +112,14 @@ func (p *Partition) Range(first, last int64) event.Range {
 // reading starts at the first offset.
 func (p *Partition) Position() (offset int64, metadata string) { return p.stored, p.metadata }
 
+// Behind is how many offsets the log had behind the position that Next has come
+// to, as of the last fetch.
+func (p *Partition) Behind() int64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return max(p.end-p.position, 0)
+}
+
 // Owned is the context for what must still be finished when the handler's own
 // context has ended: storing the batch at hand and committing it. It ends when
 // nothing may be stored any more: at once when another process may own the
