@@ -76,9 +76,16 @@ func (c *benchIngestCmd) validate() error {
 		return bad("consumers", c.Consumers, "at least 2")
 	case c.Rate < 1:
 		return bad("rate", c.Rate, "at least 1")
+	case c.Flush < time.Millisecond:
+		return bad("flush", c.Flush, "at least 1ms")
+	case c.For > 0 && c.steadyCalls() < 1:
+		return bad("for", c.For, "time for a call at --rate, or 0")
 	}
 	return nil
 }
+
+// steadyCalls is how many calls the latency phase sends.
+func (c *benchIngestCmd) steadyCalls() int { return int(c.For.Seconds() * float64(c.Rate)) }
 
 // Run is the command.
 func (c *benchIngestCmd) Run(ctx context.Context, con *console) error {

@@ -145,7 +145,10 @@ func startPart(ctx context.Context, dir string, spec partSpec) (*part, error) {
 	if err := json.NewEncoder(stdin).Encode(spec); err != nil {
 		return nil, errors.Join(fmt.Errorf("start %s: %w", spec.Part, err), p.stop())
 	}
-	return p, p.await(ctx, answer)
+	if err := p.await(ctx, answer); err != nil {
+		return nil, err
+	}
+	return p, nil
 }
 
 // watch hands on the part's first line and then waits for its end.

@@ -31,7 +31,7 @@ func (t *trial) latency(ctx context.Context) error {
 	defer cancel()
 	topic := t.bench.steadyTopic(t.way)
 	sent := make(chan error, 1)
-	total := int(t.bench.cmd.For.Seconds() * float64(t.bench.cmd.Rate))
+	total := t.bench.cmd.steadyCalls()
 	go func() { sent <- t.bench.steady(ctx, topic, total) }()
 	seen, err := t.watch(ctx, topic, uint64(total))
 	if err != nil {

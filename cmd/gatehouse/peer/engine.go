@@ -44,7 +44,7 @@ kafka_poll_timeout_ms = %d, kafka_flush_interval_ms = %d`,
 
 // Stop are the statements that end it.
 func (k KafkaEngine) Stop() []string {
-	return []string{"DROP TABLE " + Database + ".pull SYNC", "DROP TABLE " + Database + ".queue SYNC"}
+	return []string{"DROP TABLE IF EXISTS " + Database + ".pull SYNC", "DROP TABLE IF EXISTS " + Database + ".queue SYNC"}
 }
 
 // parse is the view: the message is parsed once, into a tuple, and not once for
