@@ -3,6 +3,7 @@ package gateway
 import (
 	"net/netip"
 	"strings"
+	"unicode/utf8"
 )
 
 // hostOf takes the port off an address or name: 10.0.0.1:80, [::1]:80, [::1],
@@ -26,7 +27,18 @@ func hostOf(v string) string {
 }
 
 // hostName is a host as asked for: lower case, without port.
-func hostName(v string) string { return strings.ToLower(hostOf(v)) }
+func hostName(v string) string { return lower(hostOf(v)) }
+
+// lower is strings.ToLower, and one look at each byte where that changes nothing,
+// as is usual.
+func lower(v string) string {
+	for i := range len(v) {
+		if c := v[i]; c-'A' < 26 || c >= utf8.RuneSelf {
+			return strings.ToLower(v)
+		}
+	}
+	return v
+}
 
 // isAddress tells that v is an IP address, with or without port and brackets.
 func isAddress(v string) bool {

@@ -79,7 +79,7 @@ var envoyMembers = newMembers(
 		{"connection_termination_details", func(e *envoy, _ *event.Raw) { e.reasons[0] = e.text() }},
 		{"upstream_transport_failure_reason", func(e *envoy, _ *event.Raw) { e.reasons[1] = e.text() }},
 		{"access_log_type", func(e *envoy, _ *event.Raw) { e.logType = e.text() }},
-		{"scheme :scheme x-forwarded-proto x_forwarded_proto", func(e *envoy, raw *event.Raw) { raw.Scheme = strings.ToLower(e.text()) }},
+		{"scheme :scheme x-forwarded-proto x_forwarded_proto", func(e *envoy, raw *event.Raw) { raw.Scheme = lower(e.text()) }},
 		{"trace_id traceparent", func(e *envoy, raw *event.Raw) { raw.TraceID = traceID(e.text()) }},
 		{"downstream_tls_version", func(e *envoy, raw *event.Raw) { raw.TLSVersion = e.text() }},
 		{"downstream_peer_subject", func(e *envoy, raw *event.Raw) {

@@ -121,7 +121,7 @@ func traceID(v string) string {
 	if !isHex32(v) || strings.Trim(v, "0") == "" {
 		return ""
 	}
-	return strings.ToLower(v)
+	return lower(v)
 }
 
 func isHex32(v string) bool {

@@ -100,7 +100,7 @@ var nginxMembers = newMembers(
 		{"upstream_addr", func(x *nginx, raw *event.Raw) { raw.Upstream = x.lastOf(x.text()) }},
 		{"host", func(x *nginx, raw *event.Raw) { raw.Host = hostName(x.text()) }},
 		{"server_name vhost", func(x *nginx, _ *event.Raw) { x.server = x.text() }},
-		{"scheme", func(x *nginx, raw *event.Raw) { raw.Scheme = strings.ToLower(x.text()) }},
+		{"scheme", func(x *nginx, raw *event.Raw) { raw.Scheme = lower(x.text()) }},
 		{"remote_user user", func(x *nginx, raw *event.Raw) {
 			if raw.Principal = x.text(); raw.Principal != "" {
 				raw.AuthType = event.AuthBasic

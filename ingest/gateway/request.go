@@ -108,7 +108,7 @@ func setAbsolute(raw *event.Raw, target string) (n notes) {
 	if raw.Host == "" {
 		raw.Host = hostName(authority)
 	}
-	raw.Scheme = strings.ToLower(scheme)
+	raw.Scheme = lower(scheme)
 	raw.Path, raw.Query, _ = strings.Cut(rest[end:], "?")
 	if raw.Path == "" {
 		raw.Path = "/"

@@ -73,7 +73,7 @@ var traefikMembers = newMembers(
 		{"RequestHost", func(t *traefik, raw *event.Raw) { raw.Host = hostName(t.text()) }},
 		{"RequestAddr", func(t *traefik, _ *event.Raw) { t.addr = t.text() }},
 		{"RequestProtocol", func(t *traefik, raw *event.Raw) { raw.HTTPVersion = httpVersion(t.text()) }},
-		{"RequestScheme", func(t *traefik, raw *event.Raw) { raw.Scheme = strings.ToLower(t.text()) }},
+		{"RequestScheme", func(t *traefik, raw *event.Raw) { raw.Scheme = lower(t.text()) }},
 		{"DownstreamStatus", func(t *traefik, raw *event.Raw) { raw.Status, t.answered = t.status("DownstreamStatus"), true }},
 		{"OriginStatus", func(t *traefik, raw *event.Raw) { raw.UpstreamStatus = t.statusList() }},
 		{"level", func(t *traefik, _ *event.Raw) { t.level = t.text() != "" }},

@@ -121,12 +121,20 @@ func isAlnum(c byte) bool { return classes[c]&classAlnum != 0 }
 
 func isHex(c byte) bool { return classes[c]&classHex != 0 }
 
-func unhex(c byte) byte {
-	if isDigit(c) {
-		return c - '0'
+// hexValues are the values of hexadecimal digits.
+var hexValues = valueHex()
+
+func valueHex() (t [256]uint8) {
+	for v, c := range []byte("0123456789abcdef") {
+		t[c] = uint8(v)
+		if isLower(c) {
+			t[c&^0x20] = uint8(v)
+		}
 	}
-	return c | 0x20 - 'a' + 10
+	return t
 }
+
+func unhex(c byte) byte { return hexValues[c] }
 
 // all says whether s is not empty and ok holds for every byte of it.
 func all(s string, ok func(byte) bool) bool {
