@@ -57,7 +57,9 @@ type filler struct {
 	batches chan *filling // unbuffered: one batch is stored while one fills
 	fetched chan fetched
 	rest    fetched // of the last fetch, what did not fit into the batch
-	room    int64   // bytes of memory that the next batch asks for
+	room    int64   // bytes of memory that the next batch asks for at least
+	// perRecord is how many bytes a record of the batch before took.
+	perRecord int64
 }
 
 // fetched is what one look at the partition brought.
@@ -70,12 +72,17 @@ type fetched struct {
 func (in *Ingester) newFiller(src Source) *filler {
 	return &filler{
 		in: in, src: src, decoder: NewDecoder(in.cfg.Redactor, in.cfg.Clock),
-		batches: make(chan *filling), fetched: make(chan fetched), room: min(firstRoom, int64(in.cfg.BatchBytes)),
+		batches: make(chan *filling), fetched: make(chan fetched),
+		room: min(firstRoom, int64(in.cfg.BatchBytes)), perRecord: firstPerRecord,
 	}
 }
 
-// firstRoom is the memory that a partition's first batch asks for.
-const firstRoom = 2 << 20
+// A partition's first batch asks for firstRoom, or for firstPerRecord for each
+// record that waits.
+const (
+	firstRoom      = 2 << 20
+	firstPerRecord = 400
+)
 
 // run fills batches until ctx ends or reading fails. It closes batches when it
 // returns.
@@ -133,13 +140,15 @@ func (f *filler) waits(b *filling) bool {
 // backlogIntervals is how many flush intervals a batch may grow with a backlog.
 const backlogIntervals = 8
 
-// open begins a batch when there is memory for it. Partitions get theirs in the
-// order in which they ask.
+// open begins a batch when there is memory for it: for what waits to be read, as
+// far as is known. Partitions get theirs in the order in which they ask.
 func (f *filler) open(ctx context.Context) (*filling, error) {
-	if err := f.in.memory.Acquire(ctx, f.room); err != nil {
+	waiting := (f.src.Behind() + int64(len(f.rest.records))) * f.perRecord
+	room := min(max(f.room, waiting), int64(f.in.cfg.BatchBytes))
+	if err := f.in.memory.Acquire(ctx, room); err != nil {
 		return nil, err
 	}
-	return f.in.newFilling(f.room), nil
+	return f.in.newFilling(room), nil
 }
 
 func (in *Ingester) newFilling(reserved int64) *filling {
@@ -153,8 +162,11 @@ func (in *Ingester) newFilling(reserved int64) *filling {
 // adapt lets the next batch ask for twice the memory when this one was full, and
 // for half when it needed less than a quarter.
 func (f *filler) adapt(b *filling) {
+	if b.records == 0 {
+		return
+	}
+	f.perRecord = max(b.size/int64(b.records), 1)
 	switch {
-	case b.records == 0:
 	case f.full(b):
 		f.room = min(2*f.room, int64(f.in.cfg.BatchBytes))
 	case b.size < b.reserved/4:
