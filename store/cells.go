@@ -47,32 +47,26 @@ func pad[S ~[]T, T any](s S, n int, v T) S {
 // texts is String.
 type texts struct {
 	field place[string]
-	data  proto.ColStr
+	data  wireStrings
 }
 
 func (c *texts) add(e *event.Event, row int) {
 	if v := c.field.of(e); v != "" {
-		c.append(v, row)
+		c.data.pad(row)
+		c.data.append(v)
 	}
-}
-
-func (c *texts) append(v string, row int) {
-	c.data.Pos = pad(c.data.Pos, row, proto.Position{})
-	c.data.Append(v)
 }
 
 func (c *texts) input(rows int) proto.ColInput {
-	if len(c.data.Pos) == 0 {
+	if c.data.rows == 0 {
 		return nil
 	}
-	c.data.Pos = pad(c.data.Pos, rows, proto.Position{})
+	c.data.pad(rows)
 	return &c.data
 }
 
-func (c *texts) size() int { return len(c.data.Buf) + positionBytes*len(c.data.Pos) }
-func (c *texts) reset()    { c.data.Reset() }
-
-const positionBytes = int(unsafe.Sizeof(proto.Position{}))
+func (c *texts) size() int { return len(c.data.buf) }
+func (c *texts) reset()    { c.data.reset() }
 
 // addresses is an IP address as text.
 type addresses struct {
@@ -87,8 +81,8 @@ func (c *addresses) add(e *event.Event, row int) {
 		return
 	}
 	c.digits = ip.AppendTo(c.digits[:0])
-	c.data.Pos = pad(c.data.Pos, row, proto.Position{})
-	c.data.AppendBytes(c.digits)
+	c.data.pad(row)
+	c.data.append(unsafe.String(unsafe.SliceData(c.digits), len(c.digits))) // copied there
 }
 
 // numbers is a plain number, 0 by default.
@@ -148,49 +142,42 @@ func (c *amounts) reset()    { c.nulls, c.values = c.nulls[:0], c.values[:0] }
 type lists struct {
 	each func(e *event.Event, add func(string))
 	put  func(string) // one function value for all rows
-	data proto.ColArr[string]
-	text *proto.ColStr
+	data wireLists
 }
 
 func newLists(each func(*event.Event, func(string))) *lists {
-	c := &lists{each: each, text: new(proto.ColStr)}
-	c.data.Data, c.put = c.text, c.text.Append
+	c := &lists{each: each}
+	c.put = c.data.first.append
 	return c
 }
 
 func (c *lists) add(e *event.Event, row int) {
-	before := c.text.Rows()
-	c.each(e, c.put)
-	if n := c.text.Rows(); n > before {
-		c.data.Offsets = append(pad(c.data.Offsets, row, uint64(before)), uint64(n))
+	before := c.data.first.rows
+	if c.each(e, c.put); c.data.first.rows > before {
+		c.data.end(row)
 	}
 }
 
-func (c *lists) input(rows int) proto.ColInput {
-	n := c.text.Rows()
-	if n == 0 {
+func (c *lists) input(rows int) proto.ColInput { return inputOf(&c.data, rows) }
+func (c *lists) size() int                     { return c.data.size() }
+func (c *lists) reset()                        { c.data.reset() }
+
+func inputOf(l *wireLists, rows int) proto.ColInput {
+	if len(l.ends) == 0 {
 		return nil
 	}
-	c.data.Offsets = pad(c.data.Offsets, rows, uint64(n))
-	return &c.data
+	l.pad(rows)
+	return l
 }
-
-func (c *lists) size() int { return stringBytes(c.text) + 8*len(c.data.Offsets) }
-func (c *lists) reset()    { c.data.Reset() }
-
-func stringBytes(c *proto.ColStr) int { return len(c.Buf) + positionBytes*len(c.Pos) }
 
 // pairs is Map(String, String), keys in sorted order.
 type pairs struct {
-	field        place[[]event.Label]
-	data         proto.ColMap[string, string]
-	keys, values *proto.ColStr
+	field place[[]event.Label]
+	data  wireLists
 }
 
 func newPairs(field place[[]event.Label]) *pairs {
-	c := &pairs{field: field, keys: new(proto.ColStr), values: new(proto.ColStr)}
-	c.data.Keys, c.data.Values = c.keys, c.values
-	return c
+	return &pairs{field: field, data: wireLists{second: new(wireStrings)}}
 }
 
 func (c *pairs) add(e *event.Event, row int) {
@@ -198,27 +185,16 @@ func (c *pairs) add(e *event.Event, row int) {
 	if len(labels) == 0 {
 		return
 	}
-	c.data.Offsets = pad(c.data.Offsets, row, uint64(c.keys.Rows()))
 	for _, l := range labels {
-		c.keys.Append(l.Name)
-		c.values.Append(l.Value)
+		c.data.first.append(l.Name)
+		c.data.second.append(l.Value)
 	}
-	c.data.Offsets = append(c.data.Offsets, uint64(c.keys.Rows()))
+	c.data.end(row)
 }
 
-func (c *pairs) input(rows int) proto.ColInput {
-	n := c.keys.Rows()
-	if n == 0 {
-		return nil
-	}
-	c.data.Offsets = pad(c.data.Offsets, rows, uint64(n))
-	return &c.data
-}
-
-func (c *pairs) size() int {
-	return stringBytes(c.keys) + stringBytes(c.values) + 8*len(c.data.Offsets)
-}
-func (c *pairs) reset() { c.data.Reset() }
+func (c *pairs) input(rows int) proto.ColInput { return inputOf(&c.data, rows) }
+func (c *pairs) size() int                     { return c.data.size() }
+func (c *pairs) reset()                        { c.data.reset() }
 
 // same is a column with one value for the whole block, which is known when the
 // block is stored.

@@ -130,13 +130,14 @@ func (b *block) ingestedColumn() column {
 
 // topicIDColumn is one value for the whole block, too.
 func (b *block) topicIDColumn() column {
-	data := proto.ColLowCardinalityRaw{Key: proto.KeyUInt8}
+	var data wireWords
 	return column{
 		name: "kafka_topic_id", scan: &b.scannedTopicID,
 		cells: &same{func(rows int) proto.ColInput {
-			var dict proto.ColStr
-			dict.Append(b.topicID)
-			data.Index, data.Keys8 = &dict, pad(data.Keys8[:0], rows, 0)
+			data.dict.reset()
+			data.dict.append(b.topicID)
+			data.keys.reset()
+			data.keys.pad(rows)
 			return &data
 		}},
 		get: func(*event.Event) {},

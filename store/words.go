@@ -2,7 +2,6 @@ package store
 
 import (
 	"strings"
-	"unsafe"
 
 	"github.com/ClickHouse/ch-go/proto"
 
@@ -13,14 +12,12 @@ import (
 // each row, which of them it has. Number 0 of the dictionary is "".
 type words struct {
 	field place[string]
-	keys  []uint32
+	data  wireWords
 	known map[string]uint32
 	names []string // by number
-	dict  proto.ColStr
 	// recent finds a value that came lately without a look into known: a block has
 	// a few dozen methods, routes and services, and a map costs 20 ns.
 	recent [recentWords]recentWord
-	raw    proto.ColLowCardinalityRaw
 }
 
 const recentWords = 128
@@ -32,7 +29,6 @@ type recentWord struct {
 
 func newWords(field place[string]) *words {
 	c := &words{field: field, known: map[string]uint32{}}
-	c.raw.Index = &c.dict
 	c.reset()
 	return c
 }
@@ -42,13 +38,13 @@ func (c *words) add(e *event.Event, row int) {
 	if v == "" {
 		return
 	}
-	c.keys = pad(c.keys, row, 0)
+	c.data.keys.pad(row)
 	r := &c.recent[slotOf(v)]
 	if r.text != v {
 		r.key = c.key(v)
 		r.text = c.names[r.key]
 	}
-	c.keys = append(c.keys, r.key)
+	c.data.keys.append(r.key, len(c.names))
 }
 
 // slotOf spreads values that differ in length or in their last letters.
@@ -63,42 +59,33 @@ func (c *words) key(v string) uint32 {
 	if k, ok := c.known[v]; ok {
 		return k
 	}
-	k := uint32(c.dict.Rows())
+	k := uint32(len(c.names))
 	v = strings.Clone(v) // it may be part of a record's memory
 	c.known[v] = k
 	c.names = append(c.names, v)
-	c.dict.Append(v)
+	c.data.dict.append(v)
 	return k
 }
 
 func (c *words) input(rows int) proto.ColInput {
-	if len(c.keys) == 0 {
+	if c.data.keys.rows == 0 {
 		return nil
 	}
-	c.keys = pad(c.keys, rows, 0)
-	c.raw.Keys8, c.raw.Keys16, c.raw.Keys32 = c.raw.Keys8[:0], c.raw.Keys16[:0], c.raw.Keys32[:0]
-	switch n := c.dict.Rows(); {
-	case n <= 1<<8:
-		c.raw.Key = proto.KeyUInt8
-	case n <= 1<<16:
-		c.raw.Key = proto.KeyUInt16
-	default:
-		c.raw.Key = proto.KeyUInt32
-	}
-	for _, k := range c.keys {
-		c.raw.AppendKey(int(k))
-	}
-	return &c.raw
+	c.data.keys.pad(rows)
+	return &c.data
 }
 
+// wordBytes is what a value costs in the dictionary beside its text.
+const wordBytes = 64
+
 func (c *words) size() int {
-	return int(unsafe.Sizeof(uint32(0)))*len(c.keys) + 2*stringBytes(&c.dict)
+	return len(c.data.keys.buf) + 2*len(c.data.dict.buf) + wordBytes*len(c.names)
 }
 
 func (c *words) reset() {
-	c.keys = c.keys[:0]
-	c.dict.Reset()
-	c.dict.Append("")
+	c.data.keys.reset()
+	c.data.dict.reset()
+	c.data.dict.append("")
 	clear(c.known)
 	clear(c.names)
 	c.names = append(c.names[:0], "")
