@@ -30,8 +30,8 @@ import (
 const (
 	DefaultFlushInterval = 500 * time.Millisecond
 	DefaultBatchEvents   = 200_000
-	DefaultBatchBytes    = 48 << 20
-	DefaultMemory        = 96 << 20
+	DefaultBatchBytes    = 64 << 20
+	DefaultMemory        = 72 << 20
 	retryFirst           = 100 * time.Millisecond
 	retryMax             = 10 * time.Second
 )

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"strconv"
-	"sync"
 	"time"
 
 	"github.com/ClickHouse/ch-go/proto"
@@ -22,22 +21,30 @@ import (
 // before is not stored again, whatever happened in between: a retry in this
 // process, a takeover by another, a restart of ClickHouse.
 type Ledger struct {
-	db     *DB
-	blocks sync.Pool
+	db *DB
+	// free are blocks to use again: their memory has grown to what batches need.
+	// Not a sync.Pool, which gives them up at every second garbage collection.
+	free chan *block
 }
 
+// maxFree is how many blocks are kept: the memory of more would lie idle.
+const maxFree = 2
+
 // Ledger returns the ledger of db.
-func (db *DB) Ledger() *Ledger {
-	l := &Ledger{db: db}
-	l.blocks.New = func() any { return newBlock() }
-	return l
-}
+func (db *DB) Ledger() *Ledger { return &Ledger{db: db, free: make(chan *block, maxFree)} }
 
 // quoteName quotes a column name; a nested one has a dot in it.
 func quoteName(name string) string { return "`" + name + "`" }
 
 // Open gives an empty block to fill and to append.
-func (l *Ledger) Open() event.Block { return l.blocks.Get().(*block) }
+func (l *Ledger) Open() event.Block {
+	select {
+	case b := <-l.free:
+		return b
+	default:
+		return newBlock()
+	}
+}
 
 // Append makes the batch durable; its block is one that Open gave. On return
 // without an error every event and every rejection of it is stored, exactly once,
@@ -57,7 +64,10 @@ func (l *Ledger) Append(ctx context.Context, b event.Batch) error {
 	}
 	l.db.metrics.inserted(block.rows, len(b.Rejected), l.db.now().Sub(start))
 	block.reset()
-	l.blocks.Put(block)
+	select {
+	case l.free <- block:
+	default:
+	}
 	return nil
 }
 

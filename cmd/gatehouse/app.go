@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
@@ -440,6 +442,9 @@ func (c *runCmd) Run(ctx context.Context, con *console) error {
 	if err != nil {
 		return err
 	}
+	if c.Role == roleIngest && os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(ingestGCPercent)
+	}
 	a := &app{cfg: cfg, role: c.Role, missing: c.Missing, con: con, log: cfg.Log.logger(con.err), printTo: con.out}
 	if err := a.start(ctx); err != nil {
 		return errors.Join(err, a.close())
@@ -448,6 +453,11 @@ func (c *runCmd) Run(ctx context.Context, con *console) error {
 	err = a.run(ctx)
 	return errors.Join(err, a.close())
 }
+
+// ingestGCPercent lets garbage grow to half of what is in use before it is
+// collected, not to as much again: an ingester's memory is a promise, and marking
+// its few large blocks costs next to nothing.
+const ingestGCPercent = 50
 
 // greet says what runs where, and how to use it.
 func (a *app) greet() {

@@ -100,9 +100,6 @@ func (t *trial) kafkaEngine() peer.KafkaEngine {
 	return peer.KafkaEngine{Brokers: t.bench.brokers, Topics: t.topics(), Group: t.group(), Consumers: t.consumers, Flush: t.bench.cmd.Flush}
 }
 
-// noFeed is the kafka.feed_topic of an ingester that nobody listens to.
-const noFeed = "-"
-
 // begin lets the way start to read.
 func (t *trial) begin(ctx context.Context) error {
 	if t.consumers > 0 {

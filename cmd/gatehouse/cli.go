@@ -34,6 +34,7 @@ func (c exitCode) Error() string { return fmt.Sprintf("exit code %d", int(c)) }
 type cli struct {
 	Demo    demoCmd    `cmd:"" help:"Show the whole path on this machine: attacks in, incidents out."`
 	Run     runCmd     `cmd:"" help:"Run the pipeline: ingest, detect and alert."`
+	Leave   leaveCmd   `cmd:"" help:"Take a member that is not to come back out of the consumer group."`
 	Ship    shipCmd    `cmd:"" help:"Send log lines to Kafka."`
 	Query   queryCmd   `cmd:"" help:"Run one SQL query over the stored events."`
 	Redact  redactCmd  `cmd:"" help:"Show what would be stored of log lines."`

@@ -114,6 +114,7 @@ const (
 	defaultTopic            = "gateway-logs"
 	defaultGroup            = "gatehouse"
 	defaultFeedTopic        = "gatehouse-feed"
+	noFeed                  = "-" // kafka.feed_topic of an ingester that nobody listens to
 	defaultSlackTokenEnv    = "GATEHOUSE_SLACK_TOKEN"
 	configFileName          = "gatehouse.yaml"
 )

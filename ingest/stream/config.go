@@ -15,7 +15,7 @@ const (
 	DefaultClientID        = "gatehouse"
 	DefaultSessionTimeout  = 10 * time.Second
 	DefaultDrainTimeout    = 30 * time.Second
-	DefaultFetchMaxBytes   = 1 << 20
+	DefaultFetchMaxBytes   = 256 << 10
 	DefaultMaxDecompressed = 32 << 20
 
 	minFetchBytes     = 1 << 10
