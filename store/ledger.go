@@ -159,7 +159,11 @@ const (
 func (db *DB) insertBlock(ctx context.Context, sql, token string, body io.Reader) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, db.timeout, fmt.Errorf("ClickHouse did not acknowledge the insert in %s", db.timeout))
 	defer cancel()
-	ctx = clickhouse.Context(ctx, clickhouse.WithSettings(insertSettings(token)))
+	settings := insertSettings(token)
+	if db.lz4 {
+		settings["decompress"], body = 1, newFrameReader(body)
+	}
+	ctx = clickhouse.Context(ctx, clickhouse.WithSettings(settings))
 	if err := db.conn.InsertFormat(ctx, "Native", sql, body); err != nil {
 		db.metrics.failed(errorCode(err))
 		return describe(ctx, err)

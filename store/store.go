@@ -50,6 +50,8 @@ type Config struct {
 	// CAFile is a PEM file of the authority that signed the server's
 	// certificate; empty means the system's.
 	CAFile string
+	// Compression of inserts: CompressionAuto, CompressionLZ4 or CompressionNone.
+	Compression string
 	// Timeout bounds one statement, an insert included. Default 60 s.
 	Timeout time.Duration
 	// Log receives what the store does in the background; nil discards it.
@@ -66,12 +68,21 @@ type DB struct {
 	metrics *metrics
 	now     func() time.Time
 	url     string
+	lz4     bool // inserts are compressed
 }
 
 // Open connects and checks that the server answers and is new enough. It does
 // not look at the schema: see Migrate and Check.
 func Open(ctx context.Context, cfg Config) (*DB, error) {
-	opts, err := cfg.options()
+	u, err := cfg.address()
+	if err != nil {
+		return nil, err
+	}
+	lz4, err := cfg.compresses(u)
+	if err != nil {
+		return nil, err
+	}
+	opts, err := cfg.options(u)
 	if err != nil {
 		return nil, err
 	}
@@ -83,14 +94,14 @@ func Open(ctx context.Context, cfg Config) (*DB, error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	db := &DB{conn: conn, timeout: opts.ReadTimeout, log: log, metrics: newMetrics(cfg.Metrics), now: time.Now, url: cfg.URL}
+	db := &DB{conn: conn, timeout: opts.ReadTimeout, log: log, metrics: newMetrics(cfg.Metrics), now: time.Now, url: cfg.URL, lz4: lz4}
 	if err := db.checkVersion(ctx); err != nil {
 		return nil, errors.Join(err, conn.Close())
 	}
 	return db, nil
 }
 
-func (cfg Config) options() (*clickhouse.Options, error) {
+func (cfg Config) address() (*url.URL, error) {
 	u, err := url.Parse(cfg.URL)
 	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
 		return nil, fmt.Errorf("open ClickHouse: url %q: want http://host:port or https://host:port", redactURL(cfg.URL))
@@ -98,7 +109,11 @@ func (cfg Config) options() (*clickhouse.Options, error) {
 	if u.User != nil {
 		return nil, errors.New("open ClickHouse: url holds a user or password: give them as user and password_file")
 	}
-	opts := &clickhouse.Options{
+	return u, nil
+}
+
+func (cfg Config) options(u *url.URL) (opts *clickhouse.Options, err error) {
+	opts = &clickhouse.Options{
 		Protocol:     clickhouse.HTTP,
 		Addr:         []string{u.Host},
 		Auth:         clickhouse.Auth{Username: cfg.User, Password: cfg.Password},

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"path"
 	"reflect"
 	"strings"
 	"testing"
@@ -481,11 +482,50 @@ func TestOpenRefusesClearly(t *testing.T) {
 		{"password in the url", Config{URL: "http://u:secret@127.0.0.1:1"}, "give them as user and password_file"},
 		{"nobody listens", Config{URL: "http://127.0.0.1:1"}, "reach ClickHouse at http://127.0.0.1:1"},
 		{"wrong password", Config{URL: good.URL, User: good.User, Password: "wrong"}, "wrong user or password"},
+		{"no such compression", Config{URL: good.URL, Compression: "zip"}, `compression "zip": want lz4 or none`},
 		{"no such CA", Config{URL: "https://127.0.0.1:1", CAFile: "/nonexistent.pem"}, "ca_file"},
 	} {
 		_, err := Open(t.Context(), c.cfg)
 		if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "secret") {
 			t.Errorf("%s: got %v: want it to say %q", c.name, err, c.want)
+		}
+	}
+}
+
+// Compressed and plain inserts are the same to ClickHouse: also a retry of one by
+// the other.
+func TestInsertsMayBeCompressed(t *testing.T) {
+	onEach(t, func(t *testing.T, plain *DB) {
+		cfg := backends[path.Base(t.Name())].cfg
+		cfg.Compression = CompressionLZ4
+		db := open(t, cfg)
+		b := batchOf(t, 0, 2_999) // several frames
+		for _, db := range []*DB{db, plain, db} {
+			if err := b.append(t.Context(), db.Ledger()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if d := cmp.Diff(b.Events, replayed(t, db, t.Name()), sameEvent); d != "" {
+			t.Errorf("stored events differ (-appended +replayed):\n%.2000s", d)
+		}
+	})
+}
+
+func TestCompressionIsForOtherMachines(t *testing.T) {
+	for _, c := range []struct {
+		url, compression string
+		want             bool
+	}{
+		{"http://127.0.0.1:8123", "", false}, {"http://localhost:8123", "", false}, {"http://[::1]:8123", "", false},
+		{"https://clickhouse.internal:8443", "", true}, {"http://10.0.0.7:8123", "", true},
+		{"http://127.0.0.1:8123", "lz4", true}, {"http://10.0.0.7:8123", "none", false},
+	} {
+		u, err := Config{URL: c.url}.address()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := (Config{Compression: c.compression}).compresses(u); got != c.want || err != nil {
+			t.Errorf("%s with compression %q: %v, %v: want %v", c.url, c.compression, got, err, c.want)
 		}
 	}
 }
@@ -517,47 +557,6 @@ func TestCancelledAppendSaysSo(t *testing.T) {
 			t.Errorf("got %v: want context canceled", err)
 		}
 	})
-}
-
-func BenchmarkEncode(b *testing.B) {
-	t := &testing.T{}
-	var e event.Event
-	n := 0
-	fill(t, reflect.ValueOf(&e).Elem(), &n)
-	blk := newBlock()
-	b.ReportAllocs()
-	for b.Loop() {
-		blk.Add(&e)
-		if blk.rows == 50_000 {
-			blk.reset()
-		}
-	}
-}
-
-func BenchmarkAppend(b *testing.B) {
-	db, err := Open(b.Context(), backends["embedded"].cfg)
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer db.Close()
-	if _, err := db.Migrate(b.Context()); err != nil {
-		b.Fatal(err)
-	}
-	const perBatch = 50_000
-	var batch rows
-	for i := range perBatch {
-		e := event.Event{TS: baseTime.UnixMicro() + int64(i)*1000, Path: "/v1/orders/17", Status: 200, Method: "GET", Principal: fmt.Sprint("user", i%977)}
-		batch.Events = append(batch.Events, e)
-	}
-	ledger := db.Ledger()
-	b.ReportAllocs()
-	for b.Loop() {
-		batch.Range.First += perBatch
-		if err := batch.append(b.Context(), ledger); err != nil {
-			b.Fatal(err)
-		}
-	}
-	b.ReportMetric(float64(b.N)*perBatch/b.Elapsed().Seconds(), "rows/s")
 }
 
 // What a retry cannot mend is told from what it can, through the words that say

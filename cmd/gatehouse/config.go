@@ -80,6 +80,7 @@ type clickhouseConfig struct {
 	PasswordFile string `yaml:"password_file"`
 	PasswordEnv  string `yaml:"password_env"`
 	CAFile       string `yaml:"ca_file"`
+	Compression  string `yaml:"compression"` // of inserts: lz4, none, "" = lz4 except to this machine
 }
 
 type redactionConfig struct {
@@ -158,6 +159,8 @@ func (c *config) validate(path string) error {
 		return bad("log.level", c.Log.Level, "debug, info, warn or error")
 	case !oneOf(c.Log.Format, "", "text", "json"):
 		return bad("log.format", c.Log.Format, "text or json")
+	case !oneOf(c.ClickHouse.Compression, "", "lz4", "none"):
+		return bad("clickhouse.compression", c.ClickHouse.Compression, "lz4 or none")
 	case c.Slack.Channel != "" && !strings.ContainsAny(c.Slack.Channel[:1], "CGD"):
 		return bad("slack.channel", c.Slack.Channel, "a channel id such as C0123456789 (in Slack: the channel's name, then About)")
 	case c.Ingest.FlushInterval < 0:

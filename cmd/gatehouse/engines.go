@@ -122,7 +122,7 @@ func (c clickhouseConfig) store() (store.Config, error) {
 	if err != nil {
 		return store.Config{}, err
 	}
-	return store.Config{URL: c.URL, User: c.User, Password: password, CAFile: c.CAFile}, nil
+	return store.Config{URL: c.URL, User: c.User, Password: password, CAFile: c.CAFile, Compression: c.Compression}, nil
 }
 
 // listening says whether something accepts connections at a local address.
