@@ -343,7 +343,7 @@ func TestACommitDeclaresAndAcknowledges(t *testing.T) {
 	p, sink := newPartition(clfLines(10)...), newTable()
 	runOwner(t, p, sink, func() error { return nil }, 0)
 	first, _, found := strings.Cut(p.commits[0], " ")
-	if first != "0" || !found || !strings.Contains(p.commits[0], "gh1;"+p.topicID+";0;") {
+	if first != "0" || !found || !strings.Contains(p.commits[0], "gh2;"+p.topicID+";0;") {
 		t.Errorf("first commit %q: want offset 0 and the declaration of the first batch", p.commits[0])
 	}
 	if last := p.commits[len(p.commits)-1]; last != "10 " {
@@ -459,7 +459,7 @@ func TestARejectionHoldsNoContent(t *testing.T) {
 func FuzzParseIntent(f *testing.F) {
 	r := event.Range{Cluster: "c", TopicID: "0123456789abcdef0123456789abcdef", First: 3, Last: 9}
 	f.Add(intentOf(r).String())
-	f.Add("gh1;;;;")
+	f.Add("gh2;;;;;")
 	f.Fuzz(func(t *testing.T, s string) {
 		i, declared, err := parseIntent(s)
 		if err != nil || !declared {

@@ -32,6 +32,10 @@ func (in *Ingester) resume(ctx context.Context, src Source) error {
 		return fmt.Errorf("resume batch %s: it was declared under another token: another version of gatehouse, or another cluster, left it; "+
 			"start that one once more to finish it", r)
 	}
+	if declared.normalizer != Normalizer {
+		in.cfg.Log.WarnContext(ctx, "a batch of another version of gatehouse is replayed, its events may differ from what that one would have made",
+			"batch", r.String(), "normalizer", declared.normalizer, "now", Normalizer)
+	}
 	return in.replay(ctx, src, r)
 }
 
