@@ -56,7 +56,7 @@ func (v *verdict) example(format string, args ...any) {
 type oracle struct {
 	*stage
 	broker  string
-	seen    [chaosPartitions][]uint8 // rows by offset
+	seen    [chaosPartitions][]int // rows by offset
 	found   verdict
 	strange []strangeRow
 }
@@ -74,7 +74,7 @@ func (s *stage) judge(ctx context.Context, broker string) (*verdict, error) {
 	o := &oracle{stage: s, broker: broker}
 	o.found.lost, o.found.duplicated = make([]int, len(s.phases)), make([]int, len(s.phases))
 	for p := range int32(chaosPartitions) {
-		o.seen[p] = make([]uint8, len(s.load.journal.acked[p]))
+		o.seen[p] = make([]int, len(s.load.journal.acked[p]))
 		if err := o.readEvents(ctx, p); err != nil {
 			return nil, err
 		}
@@ -83,11 +83,25 @@ func (s *stage) judge(ctx context.Context, broker string) (*verdict, error) {
 			return nil, err
 		}
 	}
+	if err := o.readElsewhere(ctx); err != nil {
+		return nil, err
+	}
 	o.found.Events, o.found.Refused = s.load.journal.calls, s.load.journal.failed
 	if err := s.load.journal.err; err != nil {
 		o.found.example("given up by the producer: %v", err)
 	}
 	return &o.found, o.explain(ctx)
+}
+
+// readElsewhere counts the rows that readEvents does not read: of another topic or
+// partition than anything was sent to.
+func (o *oracle) readElsewhere(ctx context.Context) error {
+	n, err := o.db.number(ctx, fmt.Sprintf("SELECT count() FROM audit.events WHERE kafka_topic != '%s' OR kafka_partition NOT BETWEEN 0 AND %d", o.topic, chaosPartitions-1))
+	if n > 0 {
+		o.found.Foreign += int(n)
+		o.found.example("foreign: %d rows of a topic or partition that nothing was sent to", n)
+	}
+	return err
 }
 
 // readEvents reads one partition's rows.
@@ -121,14 +135,20 @@ func (o *oracle) row(partition int32, offset int64, index, content string) {
 	case int(acked[offset])-1 != n || content != o.load.call.stored(n):
 		o.found.Differing++
 		o.found.example("differs: %d/%d holds %q, sent was %q", partition, offset, content, o.load.call.stored(int(acked[offset])-1))
-		o.seen[partition][offset] = min(o.seen[partition][offset]+1, 255)
+		o.seen[partition][offset]++
 	default:
-		o.seen[partition][offset] = min(o.seen[partition][offset]+1, 255)
+		o.seen[partition][offset]++
 	}
 }
 
 // count finds what is missing and what is there twice.
 func (o *oracle) count(partition int32) {
+	for _, n := range o.load.journal.replaced[partition] { // Kafka has lost it itself, after it had acknowledged it
+		phase := o.phaseOf(int(n) - 1)
+		o.found.Lost++
+		o.found.lost[phase]++
+		o.found.example("lost by Kafka: partition %d, call %d, whose offset was acknowledged again for another record", partition, n-1)
+	}
 	for offset, n := range o.load.journal.acked[partition] {
 		if n == 0 {
 			continue
@@ -140,8 +160,8 @@ func (o *oracle) count(partition int32) {
 			o.found.lost[phase]++
 			o.found.example("lost: %d/%d, call %d, sent during %s", partition, offset, n-1, o.phases[phase].name)
 		case rows > 1:
-			o.found.Duplicated += int(rows) - 1
-			o.found.duplicated[phase] += int(rows) - 1
+			o.found.Duplicated += rows - 1
+			o.found.duplicated[phase] += rows - 1
 			o.found.example("duplicated: %d/%d, call %d, %d rows, sent during %s", partition, offset, n-1, rows, o.phases[phase].name)
 		}
 	}

@@ -40,11 +40,12 @@ func (c call) id(n int) string { return fmt.Sprintf("chaos-%d-%d", c.seed, n) }
 
 // stored is what the columns storedColumns of a call are, as TSV.
 func (c call) stored(n int) string {
-	return fmt.Sprintf("%s\t/v1/orders/%d\t%d\t%d\t%d", c.id(n), n, chaosStatuses[n%len(chaosStatuses)], n, c.start.UnixMicro()+int64(n))
+	return fmt.Sprintf("%s\tcanonical\tGET\t/v1/orders/%d\t%d\t%d\t%d\t100.64.%d.%d\tcurl/8.5",
+		c.id(n), n, chaosStatuses[n%len(chaosStatuses)], n, c.start.UnixMicro()+int64(n), n>>8&255, n&255)
 }
 
 // storedColumns is the content that is compared: the text of stored.
-const storedColumns = "request_id, path, status, resp_bytes, toUnixTimestamp64Micro(ts)"
+const storedColumns = "request_id, gateway, method, path, status, resp_bytes, toUnixTimestamp64Micro(ts), client_ip, user_agent"
 
 // number is the n of an id.
 func (c call) number(id string) (int, bool) {
@@ -62,6 +63,9 @@ type journal struct {
 	mu     sync.Mutex
 	acked  [chaosPartitions][]int32 // by offset: n+1; 0 is no call
 	poison [chaosPartitions]map[int64]string
+	// replaced are n+1 of calls whose offset was acknowledged again for another one.
+	replaced [chaosPartitions][]int32
+
 	calls  int   // acknowledged
 	failed int   // never acknowledged, and given up
 	err    error // the last reason
@@ -73,6 +77,9 @@ func (j *journal) record(n int, partition int32, offset int64) {
 	p := j.acked[partition]
 	for int64(len(p)) <= offset {
 		p = append(p, 0)
+	}
+	if p[offset] != 0 {
+		j.replaced[partition] = append(j.replaced[partition], p[offset])
 	}
 	p[offset] = int32(n + 1)
 	j.acked[partition] = p
@@ -86,6 +93,10 @@ func (j *journal) recordPoison(name string, partition int32, offset int64) {
 		j.poison[partition] = map[int64]string{}
 	}
 	j.poison[partition][offset] = name
+	if p := j.acked[partition]; offset < int64(len(p)) && p[offset] != 0 {
+		j.replaced[partition] = append(j.replaced[partition], p[offset])
+		p[offset] = 0
+	}
 }
 
 func (j *journal) fail(err error) {

@@ -88,16 +88,21 @@ func (s *stage) lag(ctx context.Context) (lag, error) {
 	if err != nil {
 		return lag{}, err
 	}
+	if len(d.Topics) != 1 {
+		return lag{}, fmt.Errorf("look at topic %s: Kafka told of %d topics", s.topic, len(d.Topics))
+	}
+	t := d.Topics[0]
+	if t.Err != nil {
+		return lag{}, t.Err
+	}
+	if len(t.Partitions) != chaosPartitions { // what is not told of must not pass for done
+		return lag{}, fmt.Errorf("look at topic %s: Kafka told of %d partitions: want %d", s.topic, len(t.Partitions), chaosPartitions)
+	}
 	var l lag
-	for _, t := range d.Topics {
-		if t.Err != nil {
-			return lag{}, t.Err
-		}
-		for _, p := range t.Partitions {
-			l.committed[p.ID] = p.Committed
-			l.open += p.Lag
-			l.pending = l.pending || p.Metadata != ""
-		}
+	for _, p := range t.Partitions {
+		l.committed[p.ID] = p.Committed
+		l.open += p.Lag
+		l.pending = l.pending || p.Metadata != ""
 	}
 	return l, nil
 }

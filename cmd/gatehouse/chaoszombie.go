@@ -140,13 +140,13 @@ func (c *chaos) arriveLate(ctx context.Context, successor *ingester, armed *faul
 // steadyLooks is how many looks at the table in a row must see the same.
 const steadyLooks = 10
 
-// steadyCount is the number of stored events once the successor, which is frozen,
-// has no insert under way any more.
+// steadyCount is the number of stored events once neither the zombie nor the
+// successor, which are frozen, has an insert under way any more.
 func (c *chaos) steadyCount(ctx context.Context, successor *ingester) (int64, error) {
 	last, same := int64(-1), 0
 	err := poll(ctx, "the last inserts to end", func() bool {
 		n, err := c.db.number(ctx, "SELECT count() FROM audit.events")
-		if err != nil || n != last || successor.proxy.Busy() > 0 {
+		if err != nil || n != last || c.one.proxy.Busy()+successor.proxy.Busy() > 0 {
 			last, same = n, 0
 			return false
 		}
