@@ -18,17 +18,26 @@ type filling struct {
 	rejected []event.Rejection
 	count    int   // events
 	newest   int64 // µs, of the request times
+	day      int64 // of the last event
+	days     map[int64]bool
+	opened   time.Time
+	at       time.Time // when ownership was last proven
 
 	first, last int64 // offsets of its first and last record
 	next        int64 // where to go on, past control records too
 	records     int
 	reserved    int64 // bytes of the ingester's memory
 	size        int64 // bytes in use when last looked at
+	unseen      int   // bytes of records since
 	waited      int   // flush intervals
 }
 
 // Take implements Receiver.
 func (b *filling) Take(e *event.Event) {
+	if day := e.TS / microsPerDay; day != b.day && !b.touch(day) {
+		b.Reject(event.Rejection{Origin: e.Origin, At: b.opened.UnixMicro(), Gateway: known(e.Gateway), Reason: event.ReasonBadTime})
+		return
+	}
 	for _, block := range b.blocks {
 		block.Add(e)
 	}
@@ -36,11 +45,34 @@ func (b *filling) Take(e *event.Event) {
 	b.newest = max(b.newest, e.TS)
 }
 
+// touch makes day the batch's current one. It refuses when there are too many:
+// ClickHouse makes a part of each, and one record of ten thousand elements with
+// wild times must not make it thousands.
+func (b *filling) touch(day int64) bool {
+	if !b.days[day] {
+		if len(b.days) == maxDays {
+			return false
+		}
+		b.days[day] = true
+	}
+	b.day = day
+	return true
+}
+
+// A batch closes at fullDays different days; the record that it closes with may
+// bring it to maxDays.
+const (
+	fullDays     = 50
+	maxDays      = 100
+	microsPerDay = 24 * 60 * 60 * 1_000_000
+)
+
 // Reject implements Receiver.
 func (b *filling) Reject(r event.Rejection) { b.rejected = append(b.rejected, r) }
 
 // measure looks at how much memory the batch has in use.
 func (b *filling) measure() {
+	b.unseen = 0
 	b.size = int64(len(b.rejected)) * int64(unsafe.Sizeof(event.Rejection{}))
 	for _, block := range b.blocks {
 		b.size += int64(block.Size())
@@ -114,7 +146,7 @@ func (f *filler) run(ctx context.Context) (err error) {
 				return got.err
 			}
 			if f.rest = got; b == nil && len(got.records) == 0 {
-				b, due = &filling{next: got.next}, true // nothing but an offset to go on from
+				b, due = onlyOffset(got.next), true
 			}
 		case out <- b:
 			f.adapt(b)
@@ -128,6 +160,11 @@ func (f *filler) run(ctx context.Context) (err error) {
 		}
 	}
 }
+
+// onlyOffset is a batch of nothing but an offset to go on from, behind control
+// records and what compaction removed. It has no blocks and no memory, so nothing
+// is put into it.
+func onlyOffset(next int64) *filling { return &filling{next: next} }
 
 // waits says that a batch which is old enough may go on growing, because there is
 // more to read than it holds: nobody gains by a small block then, and ClickHouse
@@ -152,7 +189,7 @@ func (f *filler) open(ctx context.Context) (*filling, error) {
 }
 
 func (in *Ingester) newFilling(reserved int64) *filling {
-	b := &filling{reserved: reserved}
+	b := &filling{reserved: reserved, day: -1, days: map[int64]bool{}, opened: in.cfg.Clock()}
 	for _, sink := range in.cfg.Sinks {
 		b.blocks = append(b.blocks, sink.Open())
 	}
@@ -183,7 +220,7 @@ func (f *filler) take(b *filling) {
 	for len(f.rest.records) > 0 && !f.full(b) {
 		f.in.fill(f.decoder, b, where, &f.rest.records[0])
 		f.rest.records = f.rest.records[1:]
-		if b.records%recordsPerLook == 0 {
+		if b.unseen >= bytesPerLook {
 			b.measure()
 		}
 	}
@@ -192,8 +229,9 @@ func (f *filler) take(b *filling) {
 	}
 }
 
-// recordsPerLook is how many records go into a batch between looks at its memory.
-const recordsPerLook = 256
+// bytesPerLook is how much of records goes into a batch between looks at its
+// memory, of which an event takes about half of its record's size.
+const bytesPerLook = 128 << 10
 
 // gates says what may happen next: reading stops while there are records that do
 // not fit into the batch, which is offered then, or once it is due.
@@ -209,7 +247,7 @@ func (f *filler) gates(b *filling, due bool) (in <-chan fetched, out chan<- *fil
 }
 
 func (f *filler) full(b *filling) bool {
-	return b.count+len(b.rejected) >= f.in.cfg.BatchEvents || b.size >= b.reserved
+	return b.count+len(b.rejected) >= f.in.cfg.BatchEvents || b.size >= b.reserved || len(b.days) >= fullDays
 }
 
 // read passes on what the partition holds, stepping over offsets that are gone.
@@ -239,7 +277,7 @@ func (in *Ingester) fill(d *Decoder, b *filling, where event.Range, rec *stream.
 		b.first = rec.Offset
 	}
 	b.records++
-	b.last, b.next = rec.Offset, rec.Offset+1
+	b.last, b.next, b.unseen = rec.Offset, rec.Offset+1, b.unseen+len(rec.Value)
 	origin := event.Origin{Topic: where.Topic, Partition: where.Partition, Offset: rec.Offset}
 	d.Decode(in.gatewayOf(where.Topic, rec), origin, rec.Value, b)
 }

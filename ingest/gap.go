@@ -26,10 +26,13 @@ const (
 	GapRecreated = "topic_recreated" // the topic was deleted and made again
 	GapTooLarge  = "batch_too_large" // a compressed batch unpacks to more than the cap
 	GapCorrupt   = "batch_corrupt"   // a batch whose checksum is wrong
+	GapNotStored = "not_stored"      // acknowledged, not in the store, and given up by a person
 )
 
 // GapReasons lists the reasons of a Gap.
-func GapReasons() []string { return []string{GapRetention, GapRecreated, GapTooLarge, GapCorrupt} }
+func GapReasons() []string {
+	return []string{GapRetention, GapRecreated, GapTooLarge, GapCorrupt, GapNotStored}
+}
 
 // stepOver deals with a reading error that is a fact about the log and not a
 // fault: it records what is lost, moves the source behind it and returns the

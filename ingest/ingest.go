@@ -1,6 +1,6 @@
 // Package ingest turns Kafka messages into durable, redacted events: it decodes
-// and redacts each record, gathers batches by partition, and hands every batch to
-// its sinks exactly once.
+// and redacts each record, gathers batches by partition, stores every batch exactly
+// once in its first sink and hands it on to the others, at least once.
 //
 // Exactly once rests on one idea: a batch's exact range of offsets is declared in
 // the metadata of the group's offset commit before the batch is stored, and the
@@ -30,10 +30,17 @@ import (
 const (
 	DefaultFlushInterval = 500 * time.Millisecond
 	DefaultBatchEvents   = 200_000
-	DefaultBatchBytes    = 64 << 20
+	DefaultBatchBytes    = 24 << 20
 	DefaultMemory        = 72 << 20
 	retryFirst           = 100 * time.Millisecond
 	retryMax             = 10 * time.Second
+)
+
+// Bounds of Config. One batch must be one block of ClickHouse, which ends at
+// 1,048,449 rows; the last record of a batch may have event.MaxElements.
+const (
+	maxBatchEvents = 1_000_000
+	minMemory      = 4 << 20
 )
 
 // Source is one owned partition, for as long as it is owned. *stream.Partition
@@ -130,6 +137,12 @@ func New(cfg Config) (*Ingester, error) {
 		return nil, errors.New("new ingester: no sink")
 	case cfg.Gaps == nil:
 		return nil, errors.New("new ingester: no recorder of gaps")
+	case cfg.BatchEvents < 0 || cfg.BatchEvents > maxBatchEvents:
+		return nil, fmt.Errorf("new ingester: ingest.batch_events %d: want at most %d, so that a batch is one block of ClickHouse", cfg.BatchEvents, maxBatchEvents)
+	case cfg.Memory != 0 && cfg.Memory < minMemory:
+		return nil, fmt.Errorf("new ingester: ingest.memory_bytes %d: want at least %d", cfg.Memory, minMemory)
+	case cfg.BatchBytes != 0 && cfg.BatchBytes < minMemory/3:
+		return nil, fmt.Errorf("new ingester: ingest.batch_bytes %d: want at least %d", cfg.BatchBytes, minMemory/3)
 	}
 	if cfg.FlushInterval == 0 {
 		cfg.FlushInterval = DefaultFlushInterval
@@ -192,16 +205,20 @@ func (in *Ingester) run(ctx context.Context, src Source) error {
 func (in *Ingester) storeAll(ctx context.Context, src Source, f *filler) error {
 	b, ok := <-f.batches
 	for ok {
+		spare := max(b.reserved-b.size, 0)
+		in.memory.Release(spare)
 		err := in.store(ctx, src, b)
-		in.memory.Release(b.reserved)
+		in.memory.Release(b.reserved - spare)
 		if err != nil {
 			return err
 		}
 		next := b.next
-		select {
-		case b, ok = <-f.batches:
-			continue
-		default:
+		if ctx.Err() == nil {
+			select {
+			case b, ok = <-f.batches:
+				continue
+			default:
+			}
 		}
 		if err := src.Commit(src.Owned(), next, ""); err != nil {
 			return fmt.Errorf("acknowledge offset %d: %w", next, err)
@@ -220,11 +237,23 @@ func (in *Ingester) store(ctx context.Context, src Source, b *filling) error {
 	}
 	in.at(StepDecoded)
 	r := src.Range(b.first, b.last)
-	if err := src.Commit(ctx, b.first, intentOf(r).String()); err != nil {
-		return fmt.Errorf("declare batch %s: %w", r, err)
+	if err := in.declare(ctx, src, b, r); err != nil {
+		return err
 	}
 	in.at(StepDeclared)
 	return in.append(ctx, src, b, r)
+}
+
+// declare writes the batch's intent, which also proves that the partition is
+// owned. The batch's time is taken before that: a process that sleeps after the
+// proof must look old.
+func (in *Ingester) declare(ctx context.Context, src Source, b *filling, r event.Range) error {
+	at := in.cfg.Clock()
+	if err := src.Commit(ctx, r.First, intentOf(r).String()); err != nil {
+		return fmt.Errorf("declare batch %s: %w", r, err)
+	}
+	b.at = at
+	return nil
 }
 
 // append gives the batch to every sink in order, trying each until it
@@ -235,15 +264,13 @@ func (in *Ingester) append(ctx context.Context, src Source, b *filling, r event.
 		if b.blocks[i] == nil {
 			continue // the sink has it
 		}
-		batch := event.Batch{Range: r, Block: b.blocks[i], Rejected: b.rejected}
-		first := in.cfg.Clock()
 		err := in.retry(ctx, "store batch "+r.String(), func() error {
-			if i == 0 && in.cfg.Clock().Sub(first) > lateRetry {
-				if done, err := in.isStored(ctx, batch); done || err != nil {
+			if i == 0 && in.late(b) {
+				if done, err := in.settle(ctx, src, b, r); done || err != nil {
 					return err
 				}
 			}
-			return sink.Append(src.Owned(), batch)
+			return sink.Append(src.Owned(), event.Batch{Range: r, At: b.at, Block: b.blocks[i], Rejected: b.rejected})
 		})
 		if err != nil {
 			return err
@@ -256,15 +283,28 @@ func (in *Ingester) append(ctx context.Context, src Source, b *filling, r event.
 	return nil
 }
 
-// lateRetry is when a retry no longer relies on the sink to remember the token.
+// lateRetry is when a retry no longer relies on the sink to remember the token,
+// nor on the ownership of then.
 const lateRetry = time.Minute
 
-func (in *Ingester) isStored(ctx context.Context, b event.Batch) (bool, error) {
-	if in.cfg.Stored == nil {
-		return false, nil
+// late goes by the wall clock: the other one stands still while a machine sleeps.
+func (in *Ingester) late(b *filling) bool {
+	return in.cfg.Clock().Round(0).Sub(b.at.Round(0)) > lateRetry
+}
+
+// settle prepares a late retry: it says whether the batch is stored after all,
+// and else declares it once more.
+func (in *Ingester) settle(ctx context.Context, src Source, b *filling, r event.Range) (stored bool, err error) {
+	if in.cfg.Stored != nil {
+		events, rejected, err := in.cfg.Stored(ctx, r)
+		if err != nil {
+			return false, err
+		}
+		if events == uint64(b.count) && rejected == uint64(len(b.rejected)) {
+			return true, nil
+		}
 	}
-	events, rejected, err := in.cfg.Stored(ctx, b.Range)
-	return events == uint64(b.Block.Len()) && rejected == uint64(len(b.Rejected)), err
+	return false, in.declare(ctx, src, b, r)
 }
 
 // retry does something until it works, ctx ends, or the error is permanent.
@@ -277,7 +317,7 @@ func (in *Ingester) retry(ctx context.Context, what string, do func() error) err
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		if in.cfg.Permanent(err) {
+		if in.cfg.Permanent(err) || errors.Is(err, stream.ErrNotOwned) || errors.Is(err, stream.ErrUnknownOutcome) {
 			return fmt.Errorf("%s: %w", what, err)
 		}
 		in.metrics.retries.Inc()

@@ -40,19 +40,34 @@ func (in *Ingester) resume(ctx context.Context, src Source) error {
 }
 
 // replay reads a declared range again and stores it, or finds that it is stored.
+// It takes the memory of the largest batch, since the one who declared it may have
+// had other limits.
 func (in *Ingester) replay(ctx context.Context, src Source, r event.Range) error {
+	if err := in.memory.Acquire(ctx, int64(in.cfg.BatchBytes)); err != nil {
+		return err
+	}
+	defer in.memory.Release(int64(in.cfg.BatchBytes))
 	stored, err := in.storedRows(ctx, r)
 	if err != nil {
 		return err
 	}
 	in.cfg.Log.InfoContext(ctx, "declared batch replayed", "batch", r.String(), "rows_stored", stored)
-	b, err := in.reread(ctx, src, r, stored > 0)
+	b, lost, err := in.reread(ctx, src, r)
 	if err != nil {
 		return fmt.Errorf("replay batch %s: %w", r, err)
 	}
-	// Rows may be stored although their records are gone by now.
-	if stored > 0 && stored >= uint64(b.count+len(b.rejected)) {
-		b.blocks[0] = nil
+	switch rows := uint64(b.count + len(b.rejected)); {
+	case stored > 0 && (stored == rows || len(lost) > 0 && stored > rows):
+		b.blocks[0] = nil // it is stored; of records that are gone by now, too
+	default:
+		for _, gone := range lost {
+			if err := in.recordGap(ctx, gone, GapRetention); err != nil {
+				return err
+			}
+		}
+		if err := in.declare(ctx, src, b, r); err != nil {
+			return err
+		}
 	}
 	if err := in.append(ctx, src, b, r); err != nil {
 		return err
@@ -65,9 +80,9 @@ func (in *Ingester) replay(ctx context.Context, src Source, r event.Range) error
 	return nil
 }
 
-// reread decodes the records of a range. Offsets of it that retention has removed
-// since are a gap, unless the range is stored.
-func (in *Ingester) reread(ctx context.Context, src Source, r event.Range, stored bool) (*filling, error) {
+// reread decodes the records of a range, and says which offsets of it retention
+// has removed since.
+func (in *Ingester) reread(ctx context.Context, src Source, r event.Range) (b *filling, lost []event.Range, err error) {
 	src.Seek(r.First)
 	b, decoder := in.newFilling(0), NewDecoder(in.cfg.Redactor, in.cfg.Clock)
 	b.next = r.First
@@ -76,17 +91,12 @@ func (in *Ingester) reread(ctx context.Context, src Source, r event.Range, store
 		var gap *stream.GapError
 		switch {
 		case errors.As(err, &gap):
-			lost := src.Range(gap.From, min(gap.To-1, r.Last))
-			if !stored {
-				if err := in.recordGap(ctx, lost, GapRetention); err != nil {
-					return nil, err
-				}
-			}
+			lost = append(lost, src.Range(gap.From, min(gap.To-1, r.Last)))
 			src.Seek(gap.To)
 			next = gap.To
 		case err != nil:
 			if next, err = in.stepOver(ctx, src, err); err != nil {
-				return nil, err
+				return nil, nil, err
 			}
 		}
 		for i := range records {
@@ -96,7 +106,7 @@ func (in *Ingester) reread(ctx context.Context, src Source, r event.Range, store
 		}
 		b.next = next
 	}
-	return b, nil
+	return b, lost, nil
 }
 
 // storedRows counts the rows of a range that are stored, when the store can say.

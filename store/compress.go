@@ -52,11 +52,8 @@ func newFrameReader(src io.Reader) *frameReader {
 func (f *frameReader) Read(p []byte) (int, error) {
 	if f.read == len(f.lz4.Data) {
 		n, err := io.ReadFull(f.src, f.plain)
-		if n == 0 {
-			return 0, io.EOF
-		}
 		if err != nil && err != io.ErrUnexpectedEOF { //nolint:errorlint // ReadFull returns it as it is
-			return 0, err
+			return 0, err // EOF, when nothing was left
 		}
 		if err := f.lz4.Compress(f.plain[:n]); err != nil {
 			return 0, fmt.Errorf("compress block: %w", err)

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"strconv"
-	"time"
 
 	"github.com/ClickHouse/ch-go/proto"
 	"github.com/ClickHouse/clickhouse-go/v2"
@@ -56,29 +55,44 @@ func (l *Ledger) Append(ctx context.Context, b event.Batch) error {
 		return fmt.Errorf("append events of %s: BUG: a block of %T", b.Range, b.Block)
 	}
 	start := l.db.now()
-	if err := l.appendEvents(ctx, block, b.Range); err != nil {
+	if b.At.IsZero() {
+		b.At = start
+	}
+	if err := l.appendEvents(ctx, block, b); err != nil {
 		return fmt.Errorf("append events of %s: %w", b.Range, err)
 	}
 	if err := l.appendRejected(ctx, b); err != nil {
 		return fmt.Errorf("append dead letters of %s: %w", b.Range, err)
 	}
 	l.db.metrics.inserted(block.rows, len(b.Rejected), l.db.now().Sub(start))
-	block.reset()
-	select {
-	case l.free <- block:
-	default:
-	}
+	l.release(block)
 	return nil
 }
 
-func (l *Ledger) appendEvents(ctx context.Context, b *block, r event.Range) error {
+func (l *Ledger) appendEvents(ctx context.Context, b *block, batch event.Batch) error {
 	if b.rows == 0 {
 		return nil
 	}
-	b.ingestedAt, b.topicID = l.db.now(), r.TopicID
+	b.ingestedAt, b.topicID = batch.At, batch.Range.TopicID
 	in := b.inputs()
-	return l.db.insertBlock(ctx, insertEvents(in), r.Token(), newBlockReader(in, b.rows))
+	return l.db.insertBlock(ctx, insertEvents(in), batch.Range.Token(), newBlockReader(in, b.rows))
 }
+
+// release keeps the block for the next batch, unless it holds more memory than
+// batches should: one with huge records would keep that for good.
+func (l *Ledger) release(b *block) {
+	if b.Size() > maxKept {
+		return
+	}
+	b.reset()
+	select {
+	case l.free <- b:
+	default:
+	}
+}
+
+// maxKept is the size of a block that is used again.
+const maxKept = 64 << 20
 
 const insertRejected = `INSERT INTO audit.dead_letters
 (kafka_topic, kafka_topic_id, kafka_partition, kafka_offset, kafka_index, at, gateway, reason, size, ingested_at)`
@@ -88,13 +102,13 @@ func (l *Ledger) appendRejected(ctx context.Context, batch event.Batch) error {
 		return nil
 	}
 	var buf proto.Buffer
-	if err := encodeRejected(&buf, batch, l.db.now()); err != nil {
+	if err := encodeRejected(&buf, batch); err != nil {
 		return fmt.Errorf("encode block: %w", err)
 	}
 	return l.db.insertBlock(ctx, insertRejected, batch.Range.Token()+":d", buf.Reader())
 }
 
-func encodeRejected(buf *proto.Buffer, batch event.Batch, now time.Time) error {
+func encodeRejected(buf *proto.Buffer, batch event.Batch) error {
 	var (
 		topicID                = new(proto.ColStr).LowCardinality()
 		topic, gateway, reason = new(proto.ColStr).LowCardinality(), new(proto.ColStr).LowCardinality(), new(proto.ColStr).LowCardinality()
@@ -112,7 +126,7 @@ func encodeRejected(buf *proto.Buffer, batch event.Batch, now time.Time) error {
 		gateway.Append(r.Gateway)
 		reason.Append(string(r.Reason))
 		size.Append(uint64(r.Size))
-		ingested.Append(now.UnixMilli())
+		ingested.Append(batch.At.UnixMilli())
 	}
 	input := []proto.InputColumn{
 		{Name: "kafka_topic", Data: topic},

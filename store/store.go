@@ -135,9 +135,10 @@ func (cfg Config) options(u *url.URL) (opts *clickhouse.Options, err error) {
 	return opts, nil
 }
 
-// maxConns bounds the store's connections: one per partition in flight is what
-// ingest needs, and an embedded engine gains nothing from more.
-const maxConns = 16
+// maxConns bounds the store's connections: ingest needs one for each partition
+// whose batch is being stored, and the driver gives up on waiting for one after
+// the time for dialling.
+const maxConns = 64
 
 func tlsConfig(caFile string) (*tls.Config, error) {
 	cfg := &tls.Config{MinVersion: tls.VersionTLS12}

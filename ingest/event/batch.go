@@ -1,6 +1,9 @@
 package event
 
-import "fmt"
+import (
+	"fmt"
+	"time"
+)
 
 // Batch is what one exact range of offsets became. Every offset of Range that
 // held a record is accounted for: its events are in Block, or it is in
@@ -8,7 +11,11 @@ import "fmt"
 // never loses its siblings.) Offsets in neither held no record: control
 // records, aborted transactions, compaction.
 type Batch struct {
-	Range    Range
+	Range Range
+	// At is when this process last knew that it owns the partition. A store refuses
+	// what is much older: it comes from a process that slept while another took
+	// over.
+	At       time.Time
 	Block    Block
 	Rejected []Rejection
 }

@@ -26,8 +26,9 @@ type Consumer struct {
 
 // commitment is what this process committed for a partition.
 type commitment struct {
-	topicID string
-	offset  int64
+	topicID  string
+	offset   int64
+	metadata string
 }
 
 type partitionKey struct {
@@ -178,6 +179,7 @@ func (c *Consumer) begin(ctx context.Context) (*generation, error) {
 	if err != nil {
 		return nil, err
 	}
+	c.forgetOthers(a.partitions)
 	g := &generation{assignment: a, consumer: c}
 	stored, err := c.link.storedOffsets(ctx, a.partitions)
 	if err != nil {
@@ -249,6 +251,18 @@ func (c *Consumer) remember(key partitionKey, made commitment) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.history[key] = made
+}
+
+// forgetOthers drops the history of partitions that are not assigned: whoever has
+// them now goes on, and what is known here grows stale.
+func (c *Consumer) forgetOthers(assigned map[string][]int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for key := range c.history {
+		if !slices.Contains(assigned[key.topic], int(key.partition)) {
+			delete(c.history, key)
+		}
+	}
 }
 
 func (c *Consumer) committedHere(key partitionKey) (made commitment, ok bool) {
