@@ -20,7 +20,7 @@ import (
 
 // benchCmd measures; without a further word, the whole path.
 type benchCmd struct {
-	Path   benchPathCmd   `cmd:"" default:"withargs" help:"Measure the whole path, alerts included."`
+	Path   benchPathCmd   `cmd:"" default:"withargs" help:"Measure the whole path, alerts included (default)."`
 	Ingest benchIngestCmd `cmd:"" help:"Measure Kafka to ClickHouse, beside other ways there."`
 	Part   benchPartCmd   `cmd:"" hidden:""`
 }
@@ -68,6 +68,9 @@ type measured struct {
 
 // Run is the command.
 func (c *benchPathCmd) Run(ctx context.Context, con *console) error {
+	if c.Events < 1 || c.Rate < 1 || c.For < scanEvery {
+		return usageError{fmt.Errorf("--events %d, --rate %d, --for %s: want at least 1, 1 and %s, the time until the first scan", c.Events, c.Rate, c.For, scanEvery)}
+	}
 	quiet := &console{in: con.in, out: io.Discard, err: con.err, errIsTerm: con.errIsTerm}
 	d := &demo{con: quiet, seed: 11}
 	b := &bench{cmd: c, demo: d, progress: con.progress()}

@@ -89,8 +89,12 @@ func TestBacklogIsDividedAmongClientEngineAndMerges(t *testing.T) {
 	var got wayResult
 	before, drained, merged := usage{cpu: 1, merges: 0.5}, usage{cpu: 7, merges: 2.5}, usage{cpu: 10, merges: 5.5, peak: 300}
 	client := usage{cpu: 3, peak: 100}
-	got.setBacklog(2e6, 4*time.Second, [3]snapshot{{engine: before}, {client: client, engine: drained}, {client: client, engine: merged}})
-	want := wayResult{EventsPerSec: 5e5, ClientCPU: 1.5, EngineCPU: 2, MergeCPU: 2.5, TotalCPU: 6, ClientMemory: 100, EngineMemory: 300}
+	got.setBacklog(2e6, 4*time.Second, [3]snapshot{
+		{engine: before, broker: usage{cpu: 1}},
+		{client: usage{cpu: 2}, engine: drained, broker: usage{cpu: 2}},
+		{client: client, engine: merged, broker: usage{cpu: 2}},
+	})
+	want := wayResult{EventsPerSec: 5e5, ClientCPU: 1.5, EngineCPU: 2, MergeCPU: 2.5, TotalCPU: 6, ClientMemory: 100, EngineMemory: 300, BrokerCPU: 0.5}
 	if diff := cmp.Diff(want, got, cmp.AllowUnexported(wayResult{})); diff != "" {
 		t.Error(diff)
 	}

@@ -78,7 +78,7 @@ func (c *benchIngestCmd) validate() error {
 		return bad("rate", c.Rate, "at least 1")
 	case c.Flush < time.Millisecond:
 		return bad("flush", c.Flush, "at least 1ms")
-	case c.For > 0 && c.steadyCalls() < 1:
+	case c.For < 0 || c.For > 0 && c.steadyCalls() < 1:
 		return bad("for", c.For, "time for a call at --rate, or 0")
 	}
 	return nil
@@ -231,6 +231,7 @@ func (b *ingestBench) close(failed bool) error {
 			err = errors.Join(err, os.RemoveAll(path))
 		}
 	}
+	_ = os.Remove(b.dir) // which is empty, and goes, when nothing has left a log
 	return err
 }
 

@@ -7,11 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"os/exec"
 	"path/filepath"
-	"syscall"
-	"time"
 
 	"gatehouse/cmd/gatehouse/peer"
 	"gatehouse/deploy/embedded"
@@ -107,98 +103,36 @@ func (s partSpec) run(ctx context.Context, con *console) error {
 // part is a running part.
 type part struct {
 	partReady
-	name   string
-	cmd    *exec.Cmd
-	stdin  io.Closer
-	log    string
-	exited chan struct{} // closed when it has ended
-	err    error         // why, once it has
+	*process
 }
 
-// partPatience is how long a part may take to start or to stop.
-const partPatience = 60 * time.Second
-
 // startPart starts a part and waits until it is ready. Its log goes to a file in dir.
-func startPart(ctx context.Context, dir string, spec partSpec) (*part, error) {
-	exe, err := os.Executable()
+func startPart(ctx context.Context, dir string, spec partSpec) (p *part, err error) {
+	p = &part{}
+	p.process, err = processSpec{
+		name: spec.Part, args: []string{"bench", "part"}, log: filepath.Join(dir, spec.Part+".log"),
+		ready: func(line string) bool { return json.Unmarshal([]byte(line), &p.partReady) == nil },
+	}.start()
 	if err != nil {
-		return nil, fmt.Errorf("start %s: %w", spec.Part, err)
+		return nil, err
 	}
-	p := &part{name: spec.Part, log: filepath.Join(dir, spec.Part+".log"), exited: make(chan struct{})}
-	logFile, err := os.OpenFile(p.log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("start %s: %w", spec.Part, err)
+	if err := json.NewEncoder(p.stdin).Encode(spec); err != nil {
+		p.kill()
+		return nil, fmt.Errorf("start %s: %w: %s", spec.Part, err, p.lastWords())
 	}
-	defer logFile.Close()
-	p.cmd = exec.Command(exe, "bench", "part")
-	p.cmd.Args[0] = os.Args[0] // a test binary knows by it what to be
-	p.cmd.Stderr = logFile
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C is for the benchmark alone, which then stops its parts in order
-	stdin, err1 := p.cmd.StdinPipe()
-	stdout, err2 := p.cmd.StdoutPipe()
-	if err := errors.Join(err1, err2, p.cmd.Start()); err != nil {
-		return nil, fmt.Errorf("start %s: %w", spec.Part, err)
-	}
-	p.stdin = stdin
-	answer := make(chan []byte, 1)
-	go p.watch(stdout, answer)
-	if err := json.NewEncoder(stdin).Encode(spec); err != nil {
-		return nil, errors.Join(fmt.Errorf("start %s: %w", spec.Part, err), p.stop())
-	}
-	if err := p.await(ctx, answer); err != nil {
+	if err := p.await(ctx, enginePatience); err != nil {
 		return nil, err
 	}
 	return p, nil
 }
 
-// watch hands on the part's first line and then waits for its end.
-func (p *part) watch(stdout io.Reader, answer chan<- []byte) {
-	r := bufio.NewReader(stdout)
-	line, _ := r.ReadBytes('\n') // without an answer the process has ended, which says why
-	answer <- line
-	_, _ = io.Copy(io.Discard, r)
-	p.err = p.cmd.Wait()
-	close(p.exited)
-}
-
-func (p *part) await(ctx context.Context, answer <-chan []byte) error {
-	limit := time.NewTimer(partPatience)
-	defer limit.Stop()
-	var err error
-	select {
-	case line := <-answer:
-		if err = json.Unmarshal(line, &p.partReady); err == nil {
-			return nil
-		}
-		err = errors.New("it ended at once")
-	case <-ctx.Done():
-		err = context.Cause(ctx)
-	case <-limit.C:
-		err = fmt.Errorf("no answer in %v", partPatience)
-	}
-	return errors.Join(fmt.Errorf("start %s: %w: its log is %s", p.name, err, p.log), p.stop())
-}
-
 // failed is the error of a part that has ended by itself; nil while it runs.
 func (p *part) failed() error {
-	select {
-	case <-p.exited:
-		return fmt.Errorf("%s ended early: %w: its log is %s", p.name, errors.Join(p.err, errors.New("it was not asked to")), p.log)
-	default:
+	if p.running() {
 		return nil
 	}
+	return p.ended()
 }
 
 // stop ends the part and waits for it.
-func (p *part) stop() error {
-	err := p.stdin.Close()
-	limit := time.NewTimer(partPatience)
-	defer limit.Stop()
-	select {
-	case <-p.exited:
-	case <-limit.C:
-		err = errors.Join(err, fmt.Errorf("stop %s: it did not end in %v and was killed", p.name, partPatience), p.cmd.Process.Kill())
-		<-p.exited
-	}
-	return err
-}
+func (p *part) stop() error { return p.process.stop(p.hangUp) }

@@ -172,10 +172,26 @@ func (t *trial) backlog(ctx context.Context) error {
 	if t.result.Content, err = t.db.content(ctx, t.table(), peer.CommonColumns()); err != nil {
 		return err
 	}
+	if err := t.checkRedacted(ctx); err != nil {
+		return err
+	}
 	t.result.setBacklog(float64(t.bench.cmd.Events), took, [3]snapshot{before, drained, merged})
 	t.result.OtherCores = merged.others(before)
 	t.result.StoredBytes = float64(size) / float64(max(t.result.Content.Rows, 1))
 	return nil
+}
+
+// checkRedacted wants Gatehouse to have stored a fingerprint of each call's token,
+// and no token: else it has done less than it is measured for.
+func (t *trial) checkRedacted(ctx context.Context) error {
+	if !t.ours {
+		return nil
+	}
+	n, err := t.db.numbers(ctx, "SELECT countIf(token_fp = '' OR startsWith(token_fp, 'Bearer')) FROM "+t.table())
+	if err == nil && n[0] > 0 {
+		err = fmt.Errorf("no figures: %d rows have no fingerprint of their token, or the token itself", n[0])
+	}
+	return err
 }
 
 // snapshot is what everything has used at one time.
@@ -251,7 +267,7 @@ func (t *trial) stop() error {
 	case t.client != nil:
 		err = t.client.stop()
 	case t.consumers > 0 && t.engine != nil && t.engine.failed() == nil:
-		ctx, cancel := context.WithTimeout(context.Background(), partPatience)
+		ctx, cancel := context.WithTimeout(context.Background(), processPatience)
 		defer cancel()
 		err = t.db.execAll(ctx, t.kafkaEngine().Stop())
 	}

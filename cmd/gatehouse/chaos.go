@@ -23,10 +23,10 @@ type chaosCmd struct {
 	Rounds     int      `help:"How often each of the other faults comes." default:"2"`
 	Seed       uint64   `help:"Seed of every random choice; 0 takes a new one."`
 	Broker     string   `help:"embedded, or apache: a real one, started with java." enum:"embedded,apache" default:"embedded"`
-	Only       []string `help:"Phases to run: kills, failpoints, zombie, storm, broker, database, disk, duplicates, poison." placeholder:"PHASE,…"`
+	Only       []string `help:"Phases to run: kills, failpoints, zombie, storm, broker, database, disk, duplicates, poison." placeholder:"PHASE"`
 	Rate       int      `help:"Events per second." default:"2000"`
 	JSON       bool     `help:"One JSON object." name:"json"`
-	Keep       string   `help:"Keep data, logs and the journal in this directory, which must be empty." type:"path" placeholder:"DIR"`
+	Keep       string   `help:"Keep data, logs and the journal in this directory, which must be empty. Without it, they are kept only when something is wrong." type:"path" placeholder:"DIR"`
 }
 
 // Help is printed below the flags.
@@ -36,6 +36,10 @@ acknowledged; real ingesters store them in a real ClickHouse, and are killed, fr
 replaced and cut off in every way that this program knows. In the end the tables are
 compared with the journal, record by record. Everything runs on this machine, in
 processes and directories of its own.
+
+The bound in the last line is that of the random kills alone: with 95 % confidence,
+no larger share of kills loses or doubles anything (3 divided by the number of kills
+that came after the ingester had stored something in its life).
 
 Exit code 0 means that every acknowledged record is stored once, as it was sent, and
 nothing else is; 1 that it is not so; 2 a wrong argument.
@@ -68,6 +72,7 @@ type chaos struct {
 	progress *progress
 	rng      *rand.Rand
 	dir      string
+	keep     bool // what is in dir, in the end
 	ends     []func() error
 
 	broker chaosBroker
@@ -84,12 +89,15 @@ func (c *chaosCmd) Run(ctx context.Context, con *console) error {
 		c.Seed = rand.Uint64()>>33 | 1 // short enough to type
 	}
 	run := &chaos{
-		cmd: c, progress: con.progress(), rng: rand.New(rand.NewPCG(c.Seed, 0)), stage: stage{topic: chaosTopic, group: chaosGroup},
+		cmd: c, keep: c.Keep != "", progress: con.progress(), rng: rand.New(rand.NewPCG(c.Seed, 0)), stage: stage{topic: chaosTopic, group: chaosGroup},
 	}
 	started := time.Now()
 	err := run.run(ctx)
 	run.progress.done()
-	if err = errors.Join(err, run.end()); err != nil {
+	if ctx.Err() != nil {
+		return errors.Join(errors.New("interrupted: nothing was compared"), run.end())
+	}
+	if err != nil {
 		return run.explain(err)
 	}
 	report := run.report(time.Since(started))
@@ -98,21 +106,20 @@ func (c *chaosCmd) Run(ctx context.Context, con *console) error {
 	} else {
 		report.print(con)
 	}
-	if err == nil && !report.ok() {
-		err = errors.New("the database is not what Kafka acknowledged")
-	}
-	return run.explain(err)
+	return run.explain(errors.Join(err, report.err()))
 }
 
-// explain adds to an error how to see it again.
+// explain ends the run. What an error was found in is kept, and the error says
+// where it is and how to try again.
 func (c *chaos) explain(err error) error {
-	switch {
-	case err == nil:
-		return nil
-	case errors.Is(err, context.Canceled):
-		return errors.New("interrupted: nothing was compared")
+	found := err != nil && c.load != nil // else nothing had begun
+	c.keep = c.keep || found
+	err = errors.Join(err, c.end())
+	if !found {
+		return err
 	}
-	return fmt.Errorf("%w\nto try the same choices again, and keep everything: %s chaos %s --keep ./chaos", err, self(), c.cmd.arguments())
+	return fmt.Errorf("%w\nthe data, the logs and the journal are kept in %s: remove it when you are done\nto try the same choices again: %s chaos %s",
+		err, c.dir, self(), c.cmd.arguments())
 }
 
 func (c *chaosCmd) arguments() string {
@@ -232,12 +239,20 @@ func (c *chaos) makeDir() (err error) {
 		if err == nil {
 			err = os.MkdirAll(c.dir, 0o700)
 		}
-		return err
+		if err != nil {
+			return usageError{fmt.Errorf("make --keep: %w", err)}
+		}
+		return nil
 	}
 	if c.dir, err = os.MkdirTemp("", "gatehouse-chaos-"); err != nil {
 		return fmt.Errorf("make a directory: %w", err)
 	}
-	c.onEnd(func() error { return os.RemoveAll(c.dir) })
+	c.onEnd(func() error {
+		if c.keep {
+			return nil
+		}
+		return os.RemoveAll(c.dir)
+	})
 	return nil
 }
 
@@ -255,7 +270,7 @@ func (c *chaos) startDatabase(ctx context.Context, name string, disk int64) (*en
 		}
 		e.args = append(e.args, fmt.Sprintf("--disk=%d", disk))
 	}
-	if err := e.start(); err != nil {
+	if err := e.start(ctx); err != nil {
 		return nil, err
 	}
 	c.onEnd(e.Stop)
@@ -287,7 +302,7 @@ func (c *chaos) startBroker(ctx context.Context) error {
 		args: []string{"--dir=" + filepath.Join(c.dir, "kafka"), "--kafka=127.0.0.1:0", "--topic=" + chaosTopic, fmt.Sprintf("--partitions=%d", chaosPartitions)},
 		logs: filepath.Join(c.dir, "kafka.log"),
 	}
-	if err := e.start(); err != nil {
+	if err := e.start(ctx); err != nil {
 		return err
 	}
 	c.broker = e
@@ -304,7 +319,7 @@ func (c *chaos) stages() []*stage { return append([]*stage{&c.stage}, c.beside..
 func (c *chaos) end() error {
 	var errs []error
 	for _, s := range c.stages() {
-		if s.load != nil && c.cmd.Keep != "" {
+		if s.load != nil && c.keep {
 			errs = append(errs, s.writeJournal(filepath.Join(c.dir, s.name+"journal.tsv")))
 		}
 	}

@@ -56,8 +56,8 @@ func (r *chaosReport) happened(t *testing.T, kills map[string]int) {
 // The fault suite, short, on the embedded broker.
 func TestChaosEmbedded(t *testing.T) {
 	t.Parallel() // most of it is waiting
-	r := runChaos(t, "--only", "kills,failpoints,zombie,database,poison", "--kills", "6", "--failpoints", "1", "--rounds", "1")
-	r.happened(t, map[string]int{"kills": 6, "failpoints": len(failpointSteps()), "zombie": 2, "database": 0, "poison": 1})
+	r := runChaos(t, "--only", "kills,failpoints,zombie,database,duplicates,poison", "--kills", "6", "--failpoints", "1", "--rounds", "1")
+	r.happened(t, map[string]int{"kills": 6, "failpoints": len(failpointSteps()), "zombie": 2, "database": 0, "duplicates": 0, "poison": 1})
 	if r.Poisoned != len(poisons()) {
 		t.Errorf("%d poisoned records: want %d", r.Poisoned, len(poisons()))
 	}
@@ -163,6 +163,33 @@ func TestJournalKeepsWhatKafkaReplaces(t *testing.T) {
 	}
 	if got.Events != 3 || got.Lost != 2 || got.Duplicated != 0 || got.ok() {
 		t.Errorf("%+v: want 2 of 3 lost", got)
+	}
+}
+
+// The bound is that of random kills at work, and there is none where anything is
+// wrong; a run that tested nothing is not a good one.
+func TestReport(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		found verdict
+		bound float64
+		err   string
+	}{
+		{"well", verdict{Events: 10}, 0.25, ""},
+		{"something lost", verdict{Events: 10, Lost: 1}, 0, "not what Kafka acknowledged"},
+		{"nothing sent", verdict{}, 0.25, "nothing was tested"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			c.found.lost, c.found.duplicated = make([]int, 3), make([]int, 3)
+			run := &chaos{cmd: &chaosCmd{}, stage: stage{
+				load: &load{}, verdict: &c.found,
+				phases: []*phaseRun{{name: "kills", kills: 20, atWork: 12}, {name: "failpoints", kills: 7}, {name: "disk", leftOut: "no"}},
+			}}
+			r := run.report(time.Second)
+			if r.Bound != c.bound || r.Kills != 27 || !slices.Equal(r.LeftOut, []string{"disk: no"}) || !errorHas(r.err(), c.err) {
+				t.Errorf("bound %v, %d kills, left out %q, error %v: want %v, 27, disk, %q", r.Bound, r.Kills, r.LeftOut, r.err(), c.bound, c.err)
+			}
+		})
 	}
 }
 

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -122,41 +121,20 @@ type engine struct {
 	logs string // file that its standard error goes to
 
 	engineAddresses
-	cmd   *exec.Cmd
-	stdin io.WriteCloser
+	process *process // nil while there is none
 }
 
 // start starts the process and waits until the engine in it answers. Started
 // again, it has the addresses that it had.
-func (e *engine) start() error {
-	cmd, err := selfCommand(append([]string{"chaos-engine"}, e.args...)...)
+func (e *engine) start(ctx context.Context) (err error) {
+	e.process, err = processSpec{
+		name: "engine", args: append([]string{"chaos-engine"}, e.args...), attr: e.attr, log: e.logs,
+		ready: func(line string) bool { return json.Unmarshal([]byte(line), &e.engineAddresses) == nil },
+	}.start()
 	if err != nil {
 		return err
 	}
-	if cmd.SysProcAttr = e.attr; e.attr == nil {
-		cmd.SysProcAttr = childAttributes()
-	}
-	log, err := os.OpenFile(e.logs, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-	if err != nil {
-		return fmt.Errorf("open log of engine: %w", err)
-	}
-	defer log.Close()
-	cmd.Stderr = log
-	stdout, err := cmd.StdoutPipe()
-	if err != nil {
-		return fmt.Errorf("start engine: %w", err)
-	}
-	if e.stdin, err = cmd.StdinPipe(); err != nil {
-		return fmt.Errorf("start engine: %w", err)
-	}
-	if err := cmd.Start(); err != nil {
-		return fmt.Errorf("start engine: %w", err)
-	}
-	e.cmd = cmd
-	if err := json.NewDecoder(stdout).Decode(&e.engineAddresses); err != nil {
-		return errors.Join(fmt.Errorf("start engine: it did not come up:\n%s", tailOf(e.logs)), e.Kill())
-	}
-	return nil
+	return e.process.await(ctx, enginePatience)
 }
 
 // Addr is the broker's address.
@@ -164,17 +142,15 @@ func (e *engine) Addr() string { return e.engineAddresses.Kafka }
 
 // Kill ends the process with SIGKILL.
 func (e *engine) Kill() error {
-	if e.cmd == nil {
-		return nil
+	if e.process != nil {
+		e.process.kill()
+		e.process = nil
 	}
-	_ = e.cmd.Process.Kill()
-	_ = e.cmd.Wait() // it was killed, and says so
-	e.cmd = nil
 	return nil
 }
 
 // Restart starts the engine again, on the same addresses and data.
-func (e *engine) Restart(context.Context) error {
+func (e *engine) Restart(ctx context.Context) error {
 	for i, arg := range e.args {
 		switch {
 		case strings.HasPrefix(arg, "--kafka="):
@@ -183,46 +159,22 @@ func (e *engine) Restart(context.Context) error {
 			e.args[i] = "--click-house=" + strings.TrimPrefix(e.URL, "http://")
 		}
 	}
-	return e.start()
+	return e.start(ctx)
 }
 
 // Stop ends the engine in good order.
 func (e *engine) Stop() error {
-	if e.cmd == nil {
+	p := e.process
+	if e.process = nil; p == nil {
 		return nil
 	}
-	_ = e.stdin.Close()
-	err := e.cmd.Wait()
-	e.cmd = nil
-	if err != nil {
-		return fmt.Errorf("stop engine: %w:\n%s", err, tailOf(e.logs))
-	}
-	return nil
+	return p.stop(p.hangUp)
 }
 
 // say sends a word to the engine's standard input.
 func (e *engine) say(word string) error {
-	if _, err := io.WriteString(e.stdin, word+"\n"); err != nil {
+	if _, err := io.WriteString(e.process.stdin, word+"\n"); err != nil {
 		return fmt.Errorf("tell engine %q: %w", word, err)
 	}
 	return nil
-}
-
-// selfCommand is this program with other arguments.
-func selfCommand(args ...string) (*exec.Cmd, error) {
-	self, err := os.Executable()
-	if err != nil {
-		return nil, fmt.Errorf("find this program: %w", err)
-	}
-	return exec.Command(self, args...), nil
-}
-
-// tailOf is the end of a log: where the reason for a process's end is.
-func tailOf(path string) string {
-	const enough = 2 << 10
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return err.Error()
-	}
-	return strings.TrimSpace(string(text[max(0, len(text)-enough):]))
 }

@@ -2,7 +2,11 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net/http"
+	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -59,13 +63,22 @@ func (c *chaos) breakInserts(ctx context.Context, run *phaseRun, f fault.Fault) 
 		return err
 	}
 	defer armed.Release()
+	answered := f.Kind == fault.CutAnswer || f.Kind == fault.LoseAnswer // before it is a hit
+	stored := 0
 	for range enoughHits {
-		if _, err := c.hit(ctx, armed); err != nil {
+		h, err := c.hit(ctx, armed)
+		if err != nil {
 			return err
+		}
+		if answered && (<-h.Answer == fault.Answer{Status: http.StatusOK}) {
+			stored++
 		}
 	}
 	armed.Release()
 	run.faults += armed.Count()
+	if answered && stored == 0 {
+		return errors.New("ClickHouse itself refused each of the inserts, so no answer of a stored one was lost")
+	}
 	return c.advance(ctx)
 }
 
@@ -74,7 +87,7 @@ func (c *chaos) killDatabase(ctx context.Context, run *phaseRun) error {
 		return err
 	}
 	run.faults++
-	if err := pause(ctx, c.between(shortestLife, longestLife)); err != nil {
+	if err := sleep(ctx, c.between(shortestLife, longestLife)); err != nil {
 		return err
 	}
 	if err := c.db.Restart(ctx); err != nil {
@@ -167,7 +180,7 @@ func (c *chaos) poison(ctx context.Context, run *phaseRun) error {
 				}
 			}
 			if !c.one.running() {
-				return c.one.ended()
+				return c.one.process.ended()
 			}
 		}
 		if err := c.advance(ctx); err != nil {
@@ -186,10 +199,16 @@ const (
 // diskFull fills the disk of a ClickHouse and clears it again. It is another one,
 // with a topic of its own, because its disk lives in memory and ends with it.
 func (c *chaos) diskFull(ctx context.Context, run *phaseRun) error {
+	if err := c.trySmallDisk(ctx); err != nil {
+		if slices.Contains(c.cmd.Only, run.name) || ctx.Err() != nil {
+			return fmt.Errorf("have a disk of %d MiB: %w", smallDisk>>20, err)
+		}
+		run.leftOut = firstLine(err)
+		return nil
+	}
 	db, err := c.startDatabase(ctx, "small", smallDisk)
 	if err != nil {
-		run.note("left out: %s", firstLine(err))
-		return nil
+		return err
 	}
 	// What is sent meanwhile to the main database belongs to this phase too.
 	s := &stage{name: "small-", topic: "small-" + c.topic, group: "small-" + c.group, db: db}
@@ -210,8 +229,24 @@ func (c *chaos) diskFull(ctx context.Context, run *phaseRun) error {
 		run.faults += failed
 		c.progress.show(time.Now(), "disk: %d inserts found it full", run.faults)
 	}
-	run.note("%d MiB filled up %d times", smallDisk>>20, c.cmd.Rounds)
+	run.note("%d MiB filled up %d times; ClickHouse's exceptions by code: %v", smallDisk>>20, c.cmd.Rounds, s.one.proxy.Exceptions())
 	return c.finish(ctx, s)
+}
+
+// trySmallDisk says why this machine does not let a process have a disk of its own.
+func (c *chaos) trySmallDisk(ctx context.Context) error {
+	attr, err := smallDiskAttributes()
+	if err != nil {
+		return err
+	}
+	probe := &engine{
+		args: []string{"--dir=" + filepath.Join(c.dir, "no-disk"), fmt.Sprintf("--disk=%d", smallDisk)}, attr: attr,
+		logs: filepath.Join(c.dir, "no-disk.log"),
+	}
+	if err := probe.start(ctx); err != nil {
+		return err
+	}
+	return probe.Stop()
 }
 
 // fillDisk has the disk full for a while, and counts the inserts that failed.
@@ -225,7 +260,7 @@ func (s *stage) fillDisk(ctx context.Context) (int, error) {
 	}
 	err := poll(ctx, "ClickHouse to run out of space", func() bool { return s.one.exceptions() > before })
 	if err == nil {
-		err = pause(ctx, fullFor)
+		err = sleep(ctx, fullFor)
 	}
 	failed := s.one.exceptions() - before
 	if err == nil {

@@ -1,13 +1,9 @@
 package main
 
 import (
-	"bufio"
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -24,10 +20,7 @@ type ingester struct {
 	conf  string
 	logs  string
 
-	cmd    *exec.Cmd
-	up     chan struct{} // closed when it says that it is up
-	exited chan struct{} // closed when it has ended
-	err    error         // how, once it has
+	process *process // nil when there is none, or it was ended
 }
 
 // Session timeouts of the ingesters: how long a frozen one must be silent until
@@ -82,42 +75,12 @@ const (
 )
 
 // launch starts the process. env is added to its environment.
-func (in *ingester) launch(env ...string) error {
-	cmd, err := selfCommand("run", "-c", in.conf, "--role", roleIngest)
-	if err != nil {
-		return err
-	}
-	cmd.Env = append(os.Environ(), env...)
-	cmd.SysProcAttr = childAttributes()
-	log, err := os.OpenFile(in.logs, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-	if err != nil {
-		return fmt.Errorf("open log of ingester: %w", err)
-	}
-	defer log.Close()
-	cmd.Stderr = log
-	stdout, err := cmd.StdoutPipe()
-	if err != nil {
-		return fmt.Errorf("start ingester: %w", err)
-	}
-	if err := cmd.Start(); err != nil {
-		return fmt.Errorf("start ingester: %w", err)
-	}
-	in.cmd, in.up, in.exited = cmd, make(chan struct{}), make(chan struct{})
-	go in.watch(cmd, stdout, in.up, in.exited)
-	return nil
-}
-
-// watch sees the process come up and end.
-func (in *ingester) watch(cmd *exec.Cmd, stdout io.Reader, up, exited chan struct{}) {
-	lines := bufio.NewScanner(stdout)
-	for said := false; lines.Scan(); {
-		if !said && strings.Contains(lines.Text(), "gatehouse is up") {
-			said = true
-			close(up)
-		}
-	}
-	in.err = cmd.Wait()
-	close(exited)
+func (in *ingester) launch(env ...string) (err error) {
+	in.process, err = processSpec{
+		name: "ingester " + in.name, args: []string{"run", "-c", in.conf, "--role", roleIngest}, env: env, log: in.logs,
+		ready: func(line string) bool { return strings.Contains(line, "gatehouse is up") },
+	}.start()
+	return err
 }
 
 // start starts the process and waits until it is up.
@@ -125,84 +88,32 @@ func (in *ingester) start(ctx context.Context, env ...string) error {
 	if err := in.launch(env...); err != nil {
 		return err
 	}
-	select {
-	case <-in.up:
-		return nil
-	case <-in.exited:
-		return in.ended()
-	case <-time.After(chaosPatience):
-		return fmt.Errorf("ingester %s did not come up in %s:\n%s", in.name, chaosPatience, tailOf(in.logs))
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-// ended is the error of a process that ended by itself.
-func (in *ingester) ended() error {
-	return fmt.Errorf("ingester %s ended by itself: %w:\n%s", in.name, orClean(in.err), tailOf(in.logs))
-}
-
-func orClean(err error) error {
-	if err == nil {
-		return errors.New("exit status 0")
-	}
-	return err
+	return in.process.await(ctx, processPatience)
 }
 
 // running says whether a process is there.
-func (in *ingester) running() bool {
-	if in.cmd == nil {
-		return false
-	}
-	select {
-	case <-in.exited:
-		return false
-	default:
-		return true
-	}
-}
+func (in *ingester) running() bool { return in.process.running() }
 
 // kill ends the process with SIGKILL, frozen or not.
 func (in *ingester) kill() {
-	if in.cmd == nil {
-		return
+	if in.process != nil {
+		in.process.kill()
+		in.process = nil
 	}
-	_ = in.cmd.Process.Kill()
-	<-in.exited
-	in.cmd = nil
 }
 
 // stop ends the process as an operator would.
 func (in *ingester) stop() error {
-	if in.cmd == nil {
+	p := in.process
+	if in.process = nil; p == nil {
 		return nil
 	}
-	if err := in.cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
-		return fmt.Errorf("stop ingester %s: %w", in.name, err)
-	}
-	select {
-	case <-in.exited:
-	case <-time.After(chaosPatience):
-		in.kill()
-		return fmt.Errorf("ingester %s did not stop in %s:\n%s", in.name, chaosPatience, tailOf(in.logs))
-	}
-	in.cmd = nil
-	if in.err != nil {
-		return in.ended()
-	}
-	return nil
+	return p.stop(p.terminate)
 }
 
 // freeze and thaw are SIGSTOP and SIGCONT.
-func (in *ingester) freeze() error { return in.signal(syscall.SIGSTOP) }
-func (in *ingester) thaw() error   { return in.signal(syscall.SIGCONT) }
-
-func (in *ingester) signal(s syscall.Signal) error {
-	if err := in.cmd.Process.Signal(s); err != nil {
-		return fmt.Errorf("send %s to ingester %s: %w", s, in.name, err)
-	}
-	return nil
-}
+func (in *ingester) freeze() error { return in.process.signal(syscall.SIGSTOP) }
+func (in *ingester) thaw() error   { return in.process.signal(syscall.SIGCONT) }
 
 // exceptions is how many exceptions its ClickHouse has thrown by itself.
 func (in *ingester) exceptions() (n int) {
@@ -258,16 +169,4 @@ func poll(ctx context.Context, what string, holds func() bool) error {
 		}
 	}
 	return nil
-}
-
-// pause waits for a time, or until ctx ends.
-func pause(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

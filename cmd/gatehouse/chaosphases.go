@@ -48,10 +48,13 @@ type phaseRun struct {
 	name   string
 	first  int // number of the first call that was sent during it
 	kills  int // of ingesters, with SIGKILL
+	atWork int // of them: at random, of an ingester that had stored something in its life
 	faults int // of anything else
 	took   time.Duration
 	notes  []string
 	told   map[string]int
+	// leftOut is why this machine cannot have the phase; "" when it was run.
+	leftOut string
 }
 
 func (r *phaseRun) note(format string, args ...any) {
@@ -89,25 +92,48 @@ func (c *chaos) between(from, to time.Duration) time.Duration {
 
 // kills kills the ingester at random moments, and starts it again at once.
 func (c *chaos) kills(ctx context.Context, run *phaseRun) error {
+	if err := c.begun(ctx); err != nil { // so that there is a group with offsets
+		return err
+	}
+	if err := c.advance(ctx); err != nil {
+		return err
+	}
+	c.one.kill() // at no random time, and not counted
+	before, err := c.look(ctx)
+	if err != nil {
+		return err
+	}
 	var starting time.Duration
+	declared := 0
 	for range c.cmd.Kills {
-		c.one.kill()
 		started := time.Now()
 		if err := c.one.start(ctx); err != nil {
 			return err
 		}
 		starting += time.Since(started)
-		if err := pause(ctx, c.between(shortestLife, longestLife)); err != nil {
+		if err := sleep(ctx, c.between(shortestLife, longestLife)); err != nil {
 			return err
 		}
 		if !c.one.running() {
-			return c.one.ended()
+			return c.one.process.ended()
 		}
 		c.one.kill()
 		run.kills++
+		after, err := c.look(ctx)
+		if err != nil {
+			return err
+		}
+		if after.sum() > before.sum() {
+			run.atWork++
+		}
+		if after.pending {
+			declared++
+		}
+		before = after
 		c.progress.show(time.Now(), "kills: %d of %d, %d events acknowledged", run.kills, c.cmd.Kills, c.load.journal.count())
 	}
-	run.note("up again after %.2f s on average", starting.Seconds()/float64(run.kills))
+	run.note("up again after %.2f s on average; %d came after something had been stored in that life, %d left a batch declared and not acknowledged",
+		starting.Seconds()/float64(run.kills), run.atWork, declared)
 	return nil
 }
 
@@ -157,19 +183,19 @@ func (c *chaos) killAt(ctx context.Context, step ingest.Step, times int) error {
 		return err
 	}
 	select {
-	case <-c.one.exited:
+	case <-c.one.process.exited:
 	case <-time.After(chaosPatience):
-		return fmt.Errorf("not reached %d times in %s:\n%s", times, chaosPatience, tailOf(c.one.logs))
+		return fmt.Errorf("not reached %d times in %s: %s", times, chaosPatience, c.one.process.lastWords())
 	case <-ctx.Done():
 		return ctx.Err()
 	}
 	var exit *exec.ExitError
-	if errors.As(c.one.err, &exit) {
+	if errors.As(c.one.process.err, &exit) {
 		if status, ok := exit.Sys().(syscall.WaitStatus); ok && status.Signal() == syscall.SIGKILL {
 			return nil
 		}
 	}
-	return c.one.ended()
+	return c.one.process.ended()
 }
 
 // killSent kills an ingester whose insert the server has, whole, and has not
@@ -198,10 +224,10 @@ func (s *stage) hit(ctx context.Context, armed *fault.Armed) (fault.Hit, error) 
 	select {
 	case h := <-armed.Hits():
 		return h, nil
-	case <-s.one.exited:
-		return fault.Hit{}, s.one.ended()
+	case <-s.one.process.exited:
+		return fault.Hit{}, s.one.process.ended()
 	case <-time.After(chaosPatience):
-		return fault.Hit{}, fmt.Errorf("no insert in %s:\n%s", chaosPatience, tailOf(s.one.logs))
+		return fault.Hit{}, fmt.Errorf("no insert in %s: %s", chaosPatience, s.one.process.lastWords())
 	case <-ctx.Done():
 		return fault.Hit{}, ctx.Err()
 	}
@@ -251,7 +277,7 @@ func (c *chaos) storm(ctx context.Context, run *phaseRun) error {
 		if err := c.stormy(ctx, members[c.rng.IntN(stormMembers)], run); err != nil {
 			return err
 		}
-		if err := pause(ctx, c.between(100*time.Millisecond, time.Second)); err != nil {
+		if err := sleep(ctx, c.between(100*time.Millisecond, time.Second)); err != nil {
 			return err
 		}
 		c.progress.show(time.Now(), "storm: %d joined and left", run.kills+run.faults)
@@ -275,11 +301,11 @@ func (c *chaos) storm(ctx context.Context, run *phaseRun) error {
 // stormy starts a member that is not there, and ends one that is.
 func (c *chaos) stormy(ctx context.Context, m *ingester, run *phaseRun) error {
 	switch {
-	case m.cmd == nil:
+	case m.process == nil:
 		run.faults++
 		return m.start(ctx)
 	case !m.running():
-		return m.ended()
+		return m.process.ended()
 	case c.cmd.Broker == "apache" && c.rng.IntN(2) == 0:
 		run.kills++
 		m.kill()
@@ -298,14 +324,14 @@ func (c *chaos) brokerLost(ctx context.Context, run *phaseRun) error {
 		if err := c.advance(ctx); err != nil {
 			return err
 		}
-		if err := pause(ctx, c.between(shortestLife, longestLife)); err != nil {
+		if err := sleep(ctx, c.between(shortestLife, longestLife)); err != nil {
 			return err
 		}
 		if err := c.broker.Kill(); err != nil {
 			return err
 		}
 		run.faults++
-		if err := pause(ctx, c.between(shortestLife, longestLife)); err != nil {
+		if err := sleep(ctx, c.between(shortestLife, longestLife)); err != nil {
 			return err
 		}
 		if err := c.broker.Restart(ctx); err != nil {

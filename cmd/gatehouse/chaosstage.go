@@ -110,16 +110,24 @@ func (s *stage) lag(ctx context.Context) (lag, error) {
 // advance waits until the group has committed more in every partition than it has
 // now.
 func (s *stage) advance(ctx context.Context) error {
-	var before lag
-	err := poll(ctx, "the group's offsets", func() bool {
-		var err error
-		before, err = s.lag(ctx)
-		return err == nil
-	})
+	before, err := s.look(ctx)
 	if err != nil {
 		return err
 	}
 	return s.advanceFrom(ctx, before)
+}
+
+// look is lag once Kafka answers.
+func (s *stage) look(ctx context.Context) (l lag, err error) {
+	var last error
+	err = poll(ctx, "the group's offsets", func() bool {
+		l, last = s.lag(ctx)
+		return last == nil
+	})
+	if err != nil {
+		return l, errors.Join(err, last)
+	}
+	return l, nil
 }
 
 func (s *stage) advanceFrom(ctx context.Context, before lag) error {
@@ -148,10 +156,10 @@ func (c *chaos) settle(ctx context.Context, s *stage) error {
 		case err == nil && l != last:
 			last, moved = l, time.Now()
 		case !s.one.running():
-			return s.one.ended()
+			return s.one.process.ended()
 		case time.Since(moved) > chaosPatience:
-			return errors.Join(err, fmt.Errorf("catch up: %d records are not committed and nothing has moved for %s:\n%s",
-				last.open, chaosPatience, tailOf(s.one.logs)))
+			return errors.Join(err, fmt.Errorf("catch up: %d records are not committed and nothing has moved for %s: %s",
+				last.open, chaosPatience, s.one.process.lastWords()))
 		}
 		c.progress.show(time.Now(), "catching up: %d events to go", last.open)
 		select {

@@ -112,7 +112,7 @@ func (c *chaos) takeOver(ctx context.Context, successor *ingester) error {
 		return err
 	}
 	if err := c.advanceFrom(ctx, before); err != nil {
-		return fmt.Errorf("%w:\n%s", err, tailOf(successor.logs))
+		return fmt.Errorf("%w: %s", err, successor.process.lastWords())
 	}
 	return successor.freeze()
 }
@@ -168,10 +168,10 @@ func (c *chaos) wake(ctx context.Context, successor *ingester) (string, error) {
 	}
 	if successor.name == "one-again" { // it has the zombie's place, and the zombie must go
 		select {
-		case <-c.one.exited:
-			c.one.cmd = nil
+		case <-c.one.process.exited:
+			c.one.process = nil
 		case <-time.After(chaosPatience):
-			return "", fmt.Errorf("the zombie did not end:\n%s", tailOf(c.one.logs))
+			return "", fmt.Errorf("the zombie did not end: %s", c.one.process.lastWords())
 		case <-ctx.Done():
 			return "", ctx.Err()
 		}
