@@ -218,6 +218,60 @@ func TestNoticesStaleCommit(t *testing.T) {
 	})
 }
 
+// Where the group has no offset left, this process goes on from its own last commit
+// and what was declared with it, after saying so once. Of partitions that it no
+// longer has it remembers nothing.
+func TestRemembersLostPosition(t *testing.T) {
+	onEach(t, func(t *testing.T, k *cluster) {
+		k.withTopic(1)
+		k.write(0, 0, 10)
+		shape, err := k.admin.link.topology(t.Context(), []string{k.topic})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := NewConsumer(k.cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		mine, other := partitionKey{k.topic, 0}, partitionKey{k.topic, 1}
+		for _, key := range []partitionKey{mine, other} {
+			c.remember(key, commitment{shape.topics[k.topic].id, 5, "intent"})
+		}
+		got := make(chan error, 1)
+		r := k.run(c, func(ctx context.Context, p *Partition) error {
+			got <- goesOnFromFive(ctx, p)
+			return nil
+		})
+		if err := take(t, "the handler", got); err != nil {
+			t.Error(err)
+		}
+		r.stop()
+		if made, _ := c.committedHere(mine); made.offset != 10 || made.metadata != "next" {
+			t.Errorf("remembers %+v: want the last commit", made)
+		}
+		if made, known := c.committedHere(other); known {
+			t.Errorf("remembers %+v of a partition that is not assigned", made)
+		}
+	})
+}
+
+func goesOnFromFive(ctx context.Context, p *Partition) error {
+	if offset, metadata := p.Position(); offset != 5 || metadata != "intent" {
+		return fmt.Errorf("position is %d, %q: want 5, intent", offset, metadata)
+	}
+	_, next, err := p.Next(ctx)
+	var lost *PositionLostError
+	if !errors.As(err, &lost) || lost.Committed != 5 || next != 5 {
+		return fmt.Errorf("got %v and next %d: want a PositionLostError at 5", err, next)
+	}
+	p.Seek(5)
+	records, next, err := p.Next(ctx)
+	if err != nil || len(records) != 5 || records[0].Offset != 5 {
+		return fmt.Errorf("after Seek: %v, %w", records, err)
+	}
+	return p.Commit(ctx, next, "next")
+}
+
 // Records that retention removed are a typed gap, never a silent jump; a position
 // past the end is another error.
 func TestReportsGaps(t *testing.T) {

@@ -101,7 +101,8 @@ func (e *RecreatedError) Error() string {
 
 // PositionLostError says that the group has no offset for a partition for which
 // this process has committed one: the broker expired or lost it. Starting at the
-// first offset would read everything again.
+// first offset would read everything again. Partition.Position has that commit with
+// its metadata; a Seek to finish what it declares settles this error as well.
 type PositionLostError struct {
 	Topic     string
 	Partition int32

@@ -60,7 +60,8 @@ func (c *Consumer) partition(ctx context.Context, g *generation, s storedOffset)
 
 // doubt is why the group's offset cannot be trusted, or nil. tag is the id of the
 // topic that the offset was committed for, if the commit says. A broker drops the
-// offsets of a deleted topic, and old ones after offsets.retention.minutes.
+// offsets of a deleted topic, and old ones after offsets.retention.minutes. Where
+// only the offset is lost this process still knows its commit, and p goes on from it.
 func (c *Consumer) doubt(s storedOffset, tag string, p *Partition) error {
 	made, known := c.committedHere(s.partitionKey)
 	switch {
@@ -69,6 +70,7 @@ func (c *Consumer) doubt(s storedOffset, tag string, p *Partition) error {
 	case s.offset < 0 && known && made.topicID != p.topicID:
 		return &RecreatedError{Topic: s.topic, Partition: s.partition, Was: made.topicID, Is: p.topicID, Committed: made.offset, First: p.position}
 	case s.offset < 0 && known:
+		p.stored, p.position, p.metadata = made.offset, made.offset, made.metadata
 		return &PositionLostError{Topic: s.topic, Partition: s.partition, Committed: made.offset}
 	}
 	return nil
@@ -109,7 +111,8 @@ func (p *Partition) Range(first, last int64) event.Range {
 // Position is the group's committed offset, -1 if there is none, and the
 // metadata of that commit. It was read behind a write of the group's coordinator,
 // so that no commit of an earlier owner can be missing. Where there is none
-// reading starts at the first offset.
+// reading starts at the first offset. Where the group lost it (PositionLostError)
+// it is the last commit of this process.
 func (p *Partition) Position() (offset int64, metadata string) { return p.stored, p.metadata }
 
 // Behind is how many offsets the log had behind the position that Next has come
@@ -261,7 +264,7 @@ func (p *Partition) Commit(ctx context.Context, next int64, metadata string) err
 		}
 		err := p.commit(ctx, next, tagged)
 		if err == nil {
-			p.acknowledged(next, time.Since(start))
+			p.acknowledged(next, metadata, time.Since(start))
 			return nil
 		}
 		p.consumer.metrics.failed(err)
@@ -323,8 +326,8 @@ func halfDone(code kafka.Error) bool {
 	return code == kafka.RequestTimedOut || code == kafka.NetworkException || code == kafka.NotEnoughReplicasAfterAppend
 }
 
-func (p *Partition) acknowledged(next int64, took time.Duration) {
-	p.consumer.remember(partitionKey{p.topic, p.partition}, commitment{p.topicID, next})
+func (p *Partition) acknowledged(next int64, metadata string, took time.Duration) {
+	p.consumer.remember(partitionKey{p.topic, p.partition}, commitment{p.topicID, next, metadata})
 	p.consumer.metrics.committed(took)
 	p.mu.Lock()
 	defer p.mu.Unlock()
