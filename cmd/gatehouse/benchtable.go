@@ -30,7 +30,7 @@ type wayResult struct {
 	// OtherCores is how many cores programs without a part in it kept busy while
 	// the backlog was measured, a Kafka of the user's own among them.
 	OtherCores float64 `json:"other_cores_busy"`
-	Content   content `json:"content"`
+	Content    content `json:"content"`
 
 	ours bool
 }
