@@ -134,7 +134,7 @@ func TestRecordsAreImmutable(t *testing.T) {
 	if string(got[0].Value) != "v1" || string(got[1].Key) != "k2" || string(got[1].Value) != "v2" {
 		t.Errorf("appending to one part changed another: %v", got)
 	}
-	f := fetcher{link: &link{cfg: Config{MaxDecompressed: 1 << 20}}}
+	f := fetcher{link: &link{cfg: Config{MaxDecompressed: 1 << 20, FetchMaxBytes: DefaultFetchMaxBytes}}}
 	packed := func(values ...string) []byte { return pack(t, kafka.Lz4, values...) }
 	first, second := fetched{}, fetched{}
 	if err := f.take(&first, packed("one", "two"), newFilter(nil)); err != nil {
@@ -218,7 +218,7 @@ func TestBadBatchBehindGood(t *testing.T) {
 	good := encode(0, 0, Record{Value: []byte("a")}, Record{Value: []byte("b")})
 	bad := encode(2, 0, Record{Value: []byte("c")}, Record{Value: []byte("d")})
 	bad[len(bad)-1] ^= 1
-	f := fetcher{link: &link{cfg: Config{MaxDecompressed: 1 << 20}}, topic: "t"}
+	f := fetcher{link: &link{cfg: Config{MaxDecompressed: 1 << 20, FetchMaxBytes: DefaultFetchMaxBytes}}, topic: "t"}
 	got := fetched{}
 	err := f.take(&got, append(good, bad...), newFilter(nil))
 	var refused *BatchError
@@ -254,7 +254,7 @@ func FuzzReadBatch(f *testing.F) {
 			binary.BigEndian.PutUint32(raw[batchLengthAt:], uint32(len(raw)-batchLengthEnd))
 			stamp(raw)
 		}
-		reader := fetcher{link: &link{cfg: Config{MaxDecompressed: 1 << 20}}}
+		reader := fetcher{link: &link{cfg: Config{MaxDecompressed: 1 << 20, FetchMaxBytes: DefaultFetchMaxBytes}}}
 		got := fetched{}
 		err := reader.take(&got, raw, newFilter(nil))
 		var refused *BatchError

@@ -19,6 +19,12 @@ const (
 	readCommitted = 1
 )
 
+// unpackedPerFetch is how many times the size of a fetch its batches may unpack to,
+// before the rest of it is left to the next one: FetchMaxBytes bounds what is on the
+// wire, and a few packed batches can be hundreds of megabytes. The batch that goes
+// over it is taken whole, so MaxDecompressed comes on top.
+const unpackedPerFetch = 16
+
 // fetcher reads one partition from its leader, on a connection of its own.
 type fetcher struct {
 	link      *link
@@ -37,6 +43,7 @@ type fetched struct {
 	next    int64 // offset after what was read, past control and aborted records too
 	end     int64 // the last stable offset: the end of what can be read
 	bytes   int   // of keys and values
+	content int   // bytes of batches, unpacked
 }
 
 // fetch reads records from position on. It returns empty when there are none
@@ -60,9 +67,11 @@ func (f *fetcher) fetch(ctx context.Context, position int64) (fetched, error) {
 	return fetched{}, err
 }
 
-// take reads batch after batch, until one cannot be read.
+// take reads batch after batch, until one cannot be read or it is enough for one
+// fetch.
 func (f *fetcher) take(got *fetched, raw []byte, filter *filter) error {
-	for len(raw) > 0 {
+	enough := unpackedPerFetch * f.link.cfg.FetchMaxBytes
+	for len(raw) > 0 && got.content <= enough {
 		batch, rest, err := cutBatch(raw)
 		if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, errAnswer) {
 			return err
@@ -102,6 +111,7 @@ func (f *fetcher) add(got *fetched, batch *storedBatch, filter *filter) error {
 	if err != nil {
 		return err
 	}
+	got.content += len(data)
 	in, err := newReader(batch, data)
 	if err != nil {
 		return err

@@ -88,6 +88,40 @@ func TestRefusesBombs(t *testing.T) {
 	})
 }
 
+// Batches that each unpack to less than the limit do not come all at once because
+// they are small on the wire, and each record comes once.
+func TestBoundsUnpackedFetch(t *testing.T) {
+	onEach(t, func(t *testing.T, k *cluster) {
+		k.withTopic(1)
+		const batches, size = 8, 1 << 20
+		k.cfg.FetchMaxBytes = size / unpackedPerFetch
+		for range batches { // each a few hundred bytes
+			half := func() protocol.Record { return protocol.Record{Value: protocol.NewBytes(make([]byte, size/2))} }
+			k.produce(kafka.Zstd, half(), half())
+		}
+		k.onPartition(func(ctx context.Context, p *Partition) error {
+			var offsets []int64
+			for next := int64(0); next < 2*batches; {
+				records, after, err := p.Next(ctx)
+				if err != nil {
+					return err
+				}
+				if len(records) > 2 {
+					return fmt.Errorf("one fetch brought %d records of %d bytes: want one batch", len(records), size/2)
+				}
+				for _, r := range records {
+					offsets = append(offsets, r.Offset)
+				}
+				next = after
+			}
+			if d := cmp.Diff([]int64{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}, offsets); d != "" {
+				return fmt.Errorf("offsets differ (-want +got):\n%s", d)
+			}
+			return nil
+		})
+	})
+}
+
 // A record far larger than a fetch asks for comes whole and alone, so that memory
 // stays bounded by it; the next fetch is small again.
 func TestReadsGiants(t *testing.T) {
