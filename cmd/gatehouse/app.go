@@ -36,20 +36,20 @@ type app struct {
 	ready    *readiness
 	printTo  io.Writer // where incidents go without Slack
 
-	engines      *embedded.Engines
-	db           *store.DB
-	ops          *operations
-	rules        rules.Set
-	missing      string // what to do about acknowledged records that are not stored, see guard
-	guard        *guard
-	standing     *standingAudit
-	ingester     *ingest.Ingester
-	consumer     *stream.Consumer
-	feed         *feed
-	feedConsumer *stream.Consumer
-	detection    *detection
-	manager      *alert.Manager
-	alerting     *alerting
+	engines         *embedded.Engines
+	db              *store.DB
+	ops             *operations
+	rules           rules.Set
+	missing, stored string // what to do when acknowledged and stored differ, see guard
+	guard           *guard
+	standing        *standingAudit
+	ingester        *ingest.Ingester
+	consumer        *stream.Consumer
+	feed            *feed
+	feedConsumer    *stream.Consumer
+	detection       *detection
+	manager         *alert.Manager
+	alerting        *alerting
 
 	duties []*duty
 	stops  []stop
@@ -422,6 +422,7 @@ type runCmd struct {
 	Config  string `help:"Configuration file." short:"c" type:"existingfile"`
 	Role    string `help:"Which loops to run: all, ingest, detect or alert." enum:"all,ingest,detect,alert" default:"all"`
 	Missing string `help:"What to do when the group has acknowledged records that ClickHouse does not have: refuse, reread (store again what Kafka has) or accept (record them as lost)." enum:"refuse,reread,accept" default:"refuse"`
+	Stored  string `help:"What to do when ClickHouse has records that the group has not acknowledged, because its offset expired or was set back or kafka.group is new: refuse, skip (go on behind them) or again (store them again)." enum:"refuse,skip,again" default:"refuse"`
 }
 
 // Help is printed below the flags.
@@ -445,7 +446,7 @@ func (c *runCmd) Run(ctx context.Context, con *console) error {
 	if c.Role == roleIngest && os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(ingestGCPercent)
 	}
-	a := &app{cfg: cfg, role: c.Role, missing: c.Missing, con: con, log: cfg.Log.logger(con.err), printTo: con.out}
+	a := &app{cfg: cfg, role: c.Role, missing: c.Missing, stored: c.Stored, con: con, log: cfg.Log.logger(con.err), printTo: con.out}
 	if err := a.start(ctx); err != nil {
 		return errors.Join(err, a.close())
 	}

@@ -52,8 +52,10 @@ func newDetection(a *app) (*detection, error) {
 	return d, err
 }
 
-// run warms up and then looks at every batch that is stored, until ctx ends.
+// run warms up and then looks at every batch that is stored, until ctx ends. It
+// runs once.
 func (d *detection) run(ctx context.Context) error {
+	defer close(d.feed.gone)
 	mark, err := d.marks.newest(ctx)
 	if err != nil {
 		return ended(ctx, err)

@@ -16,9 +16,12 @@ import (
 //
 // Append returns when the detector has taken the batch, not when it has looked
 // at it: after a crash in between, the detector reads the batch again from
-// ClickHouse when it warms up.
+// ClickHouse when it warms up. So it is after the detector has stopped, which is
+// before the last batch is stored when the process ends: then a batch is dropped
+// here, and no mark moves past it.
 type feed struct {
 	items chan fed
+	gone  chan struct{} // closed when the detector has stopped
 
 	mu      sync.Mutex
 	waiting map[*fed]bool
@@ -33,7 +36,9 @@ type fed struct {
 	since   time.Time
 }
 
-func newFeed() *feed { return &feed{items: make(chan fed), waiting: map[*fed]bool{}} }
+func newFeed() *feed {
+	return &feed{items: make(chan fed), gone: make(chan struct{}), waiting: map[*fed]bool{}}
+}
 
 // Open implements ingest.Sink.
 func (f *feed) Open() event.Block { return &event.Events{} }
@@ -52,6 +57,8 @@ func (f *feed) hand(ctx context.Context, item fed) error {
 	defer f.mark(&item, false)
 	select {
 	case f.items <- item:
+		return nil
+	case <-f.gone:
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()

@@ -13,21 +13,26 @@ import (
 	"gatehouse/store"
 )
 
-// guard looks, before a partition is ingested, whether the store has what the
-// group has acknowledged of it. A ClickHouse that was emptied, restored from a
-// backup, or belongs to another installation does not, and going on behind what
-// is acknowledged would lose the rest without a word.
+// guard looks, before a partition is ingested, whether what the group has
+// acknowledged of it and what the store has of it fit together.
 //
-// It is sure before it refuses: Kafka itself must still have a record among the
-// acknowledged offsets behind the last one that is accounted for. What retention
-// has removed on either side, what a transaction left, and a partition without any
-// traffic are no reason.
+// A ClickHouse that was emptied, restored from a backup, or belongs to another
+// installation lacks records that are acknowledged, and going on behind them would
+// lose them without a word. It is sure before it refuses: Kafka itself must still
+// have a record among the acknowledged offsets behind the last one that is
+// accounted for. What retention has removed on either side, what a transaction
+// left, and a partition without any traffic are no reason.
+//
+// A group that has lost its offset, that is new, or that was set back would store
+// again what is stored: see repeat.go.
 type guard struct {
 	db *store.DB
 	// missing says what to do: missingRefuse, missingReread or missingAccept.
 	missing string
-	gaps    ingest.GapRecorder
-	group   string
+	// stored says what to do: storedRefuse, storedSkip or storedAgain.
+	stored string
+	gaps   ingest.GapRecorder
+	group  string
 	// patience is how long a replica of ClickHouse may lag behind.
 	patience time.Duration
 	log      *slog.Logger
@@ -40,16 +45,13 @@ const (
 	missingAccept = "accept" // record them as a gap and go on
 )
 
-// gapNotStored is the reason of a gap that a person has accepted.
-const gapNotStored = "not_stored"
-
 const (
 	guardPatience = 10 * time.Second
 	guardPause    = time.Second
 )
 
 func newGuard(a *app, gaps ingest.GapRecorder) *guard {
-	g := &guard{db: a.db, missing: a.missing, gaps: gaps, group: a.cfg.Kafka.Group, log: a.log.With("component", "guard")}
+	g := &guard{db: a.db, missing: a.missing, stored: a.stored, gaps: gaps, group: a.cfg.Kafka.Group, log: a.log.With("component", "guard")}
 	if a.cfg.ClickHouse.URL != "" {
 		g.patience = guardPatience
 	}
@@ -58,17 +60,25 @@ func newGuard(a *app, gaps ingest.GapRecorder) *guard {
 
 // source is the partition as the ingester may read it.
 func (g *guard) source(ctx context.Context, p *stream.Partition) (ingest.Source, error) {
-	committed, _ := p.Position()
-	if committed <= 0 {
-		return p, nil
+	committed, metadata := p.Position()
+	if committed <= 0 && metadata == "" {
+		return g.unacknowledged(ctx, p), nil
 	}
-	behind, err := g.behind(ctx, p.Range(0, committed-1))
-	if err != nil || behind.Count() <= 0 {
+	bound := committed - 1
+	if last, declared := ingest.DeclaredLast(metadata); declared {
+		bound = max(bound, last)
+	}
+	last, err := g.accounted(ctx, p.Range(0, max(committed-1, 0)), committed-1)
+	if err != nil || last >= committed-1 && last <= bound {
 		return p, err
 	}
 	if inDoubt(ctx, p) {
 		return p, nil // the offset is another topic's, or lost: the ingester settles that
 	}
+	if last > bound {
+		return g.repeated(ctx, p, bound)
+	}
+	behind := store.Offsets{First: last + 1, Last: committed - 1}
 	first, err := g.firstRecord(ctx, p, behind)
 	p.Seek(committed)
 	if err != nil || first < 0 {
@@ -85,25 +95,36 @@ func inDoubt(ctx context.Context, p *stream.Partition) bool {
 	return !errors.Is(err, context.Canceled)
 }
 
-// behind are the acknowledged offsets behind the last one that is accounted for.
-// An unreachable store is waited for, as the ingester would.
-func (g *guard) behind(ctx context.Context, r event.Range) (store.Offsets, error) {
+// accounted is the highest offset of a partition that is accounted for. Before it
+// is less than enough, a replica that lags gets time.
+func (g *guard) accounted(ctx context.Context, r event.Range, enough int64) (last int64, err error) {
 	deadline := time.Now().Add(g.patience)
 	for {
-		last, err := g.db.Accounted(ctx, r)
-		span := store.Offsets{First: last + 1, Last: r.Last}
-		switch {
-		case err == nil && (span.Count() <= 0 || !time.Now().Before(deadline)):
-			return span, nil
-		case ctx.Err() != nil:
-			return store.Offsets{}, ctx.Err()
-		case err != nil && store.Permanent(err):
-			return store.Offsets{}, err
-		case err != nil:
-			g.log.WarnContext(ctx, "what is stored cannot be read, trying again", "partition", r.Partition, "error", err)
+		err := g.ask(ctx, r, func() (err error) { last, err = g.db.Accounted(ctx, r); return err })
+		if err != nil || last >= enough || !time.Now().Before(deadline) {
+			return last, err
 		}
 		if err := sleep(ctx, guardPause); err != nil {
-			return store.Offsets{}, err
+			return 0, err
+		}
+	}
+}
+
+// ask waits for a store that cannot be reached, as the ingester would.
+func (g *guard) ask(ctx context.Context, r event.Range, do func() error) error {
+	for {
+		err := do()
+		switch {
+		case err == nil:
+			return nil
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case store.Permanent(err):
+			return err
+		}
+		g.log.WarnContext(ctx, "what is stored cannot be read, trying again", "partition", r.Partition, "error", err)
+		if err := sleep(ctx, guardPause); err != nil {
+			return err
 		}
 	}
 }
@@ -139,7 +160,7 @@ func (g *guard) decide(ctx context.Context, p *stream.Partition, behind store.Of
 	case missingAccept:
 		g.log.ErrorContext(ctx, "acknowledged records are not stored, recorded as a gap", "range", r.String())
 		return p, g.gaps.Append(ctx, ingest.Gap{
-			Topic: r.Topic, TopicID: r.TopicID, Partition: r.Partition, First: r.First, Last: r.Last, Reason: gapNotStored, At: time.Now().UTC(),
+			Topic: r.Topic, TopicID: r.TopicID, Partition: r.Partition, First: r.First, Last: r.Last, Reason: ingest.GapNotStored, At: time.Now().UTC(),
 		})
 	}
 	has := fmt.Sprintf("ends at offset %d of it", behind.First-1)

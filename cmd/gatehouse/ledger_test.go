@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -271,6 +272,76 @@ func TestNothingIsIngestedBehindAnEmptiedStore(t *testing.T) {
 	c.start() // the record is remembered: nothing is refused
 	c.ready()
 	c.sendAndStore(addr, 3)
+}
+
+// A group that was set back, and one that is new, find records stored that they
+// have not acknowledged: nothing is stored again unless it is wanted.
+func TestNothingIsStoredAgainByAGroupWithoutItsOffset(t *testing.T) {
+	addr := startFake(t)
+	c := newChild(t, addr)
+	c.start()
+	c.ready()
+	sent := c.sendAndStore(addr, 1)
+	c.stop()
+
+	setBack(t, addr, 5)
+	refused(c, "stands at offset 5 of", "--stored=skip", "--stored=again")
+	c.again("--stored=skip")
+	sent += c.sendAndStore(addr, 2)
+	c.expect(0, fmt.Sprintf("complete: %d offsets", sent))
+	c.stop()
+	c.start() // the offset is right again: nothing is refused
+	c.ready()
+	sent += c.sendAndStore(addr, 3)
+	c.stop()
+
+	c.inGroup("another")
+	refused(c, "group another has no offset of", "--stored=skip")
+	c.again("--stored=skip")
+	sent += produce(t, addr, traffic.Config{Seed: 4, Start: time.Now().Add(-time.Minute), Duration: time.Minute, Rate: 20}, func(int) {})
+	c.wait("the new events", func() bool { return c.stored() == fmt.Sprint(sent) })
+	checkOnce(t, c, sent)
+	c.stop()
+
+	c.inGroup("a-third")
+	c.again("--stored=again")
+	c.wait("everything twice", func() bool { return c.stored() == fmt.Sprint(2*sent) })
+}
+
+// inGroup makes the child a member of another consumer group.
+func (c *child) inGroup(name string) {
+	text := c.text
+	c.text = strings.Replace(text, "kafka: {", "kafka: {group: "+name+", ", 1)
+	c.configure(fmt.Sprintf("clickhouse: {listen: %q}\n", c.sql))
+	c.text = text
+}
+
+// setBack moves the group's offsets, as an operator does with Kafka's own tools.
+func setBack(t *testing.T, addr string, to int64) {
+	t.Helper()
+	consumer, err := stream.NewConsumer(stream.Config{
+		Brokers: []string{addr}, Topics: []string{defaultTopic}, Group: defaultGroup, InstanceID: "one", SessionTimeout: 6 * time.Second,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	var left atomic.Int32
+	left.Store(4)
+	err = consumer.Run(ctx, func(ctx context.Context, p *stream.Partition) error {
+		if err := p.Commit(ctx, to, ""); err != nil {
+			return err
+		}
+		if left.Add(-1) == 0 {
+			cancel()
+		}
+		<-ctx.Done()
+		return nil
+	})
+	if err != nil || left.Load() > 0 {
+		t.Fatalf("%v, %d partitions are left", err, left.Load())
+	}
 }
 
 func empty(t *testing.T, dir string) {
