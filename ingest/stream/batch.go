@@ -56,8 +56,9 @@ type storedBatch struct {
 }
 
 // cutBatch reads the batch at the start of b. An answer of the broker may end
-// within a batch, which is io.ErrUnexpectedEOF. With errChecksum and errOldFormat
-// the offsets are known nevertheless.
+// within a batch, which is io.ErrUnexpectedEOF. With errOldFormat the offsets are
+// known nevertheless; with errChecksum and errAnswer they may be wrong, and so may
+// be where rest begins.
 func cutBatch(b []byte) (batch storedBatch, rest []byte, err error) {
 	if len(b) <= batchMagicAt {
 		return batch, nil, io.ErrUnexpectedEOF
@@ -81,7 +82,7 @@ func cutBatch(b []byte) (batch storedBatch, rest []byte, err error) {
 		delta = int64(int32(binary.BigEndian.Uint32(b[batchLastDeltaAt:])))
 	}
 	if len(b) < batchHeaderSize || batch.first < 0 || delta < 0 || batch.first+delta < batch.first {
-		return batch, nil, errAnswer
+		return batch, rest, errAnswer
 	}
 	batch.last += delta
 	if crc32.Checksum(b[batchChecked:], castagnoli) != binary.BigEndian.Uint32(b[batchCRCAt:]) {
@@ -94,6 +95,14 @@ func cutBatch(b []byte) (batch storedBatch, rest []byte, err error) {
 	batch.count = int(int32(binary.BigEndian.Uint32(b[batchCountAt:])))
 	batch.records = b[batchHeaderSize:]
 	return batch, rest, nil
+}
+
+// firstOffset is where the batch at the start of b begins, also if b ends within it.
+func firstOffset(b []byte) (offset int64, ok bool) {
+	if len(b) <= batchMagicAt || b[batchMagicAt] != 2 {
+		return 0, false
+	}
+	return int64(binary.BigEndian.Uint64(b)), true
 }
 
 // reader reads the records of a batch out of its unpacked bytes.

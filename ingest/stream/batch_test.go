@@ -219,7 +219,7 @@ func TestBadBatchBehindGood(t *testing.T) {
 	bad := encode(2, 0, Record{Value: []byte("c")}, Record{Value: []byte("d")})
 	bad[len(bad)-1] ^= 1
 	f := fetcher{link: &link{cfg: Config{MaxDecompressed: 1 << 20, FetchMaxBytes: DefaultFetchMaxBytes}}, topic: "t"}
-	got := fetched{}
+	got := fetched{end: 4}
 	err := f.take(&got, append(good, bad...), newFilter(nil))
 	var refused *BatchError
 	if !errors.As(err, &refused) || refused.From != 2 || refused.To != 4 || refused.Reason != BatchCorrupt {

@@ -56,8 +56,10 @@ func (e *BeyondEndError) Error() string {
 
 // BatchError says that one stored batch of records can never be read: it unpacks
 // to more than Config.MaxDecompressed, its checksum or its content is wrong, or it
-// is in the format that Kafka wrote before 0.11. The caller
-// records the offsets [From, To) as rejected and seeks to To.
+// is in the format that Kafka wrote before 0.11. A wrong checksum is one that was
+// wrong twice, over two connections; To is then where the next batch begins, or, with
+// none behind, what this one claims, within what can be read. The caller records the
+// offsets [From, To) as rejected and seeks to To.
 type BatchError struct {
 	Topic     string
 	Partition int32

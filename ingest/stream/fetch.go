@@ -3,6 +3,7 @@ package stream
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"time"
 
@@ -43,18 +44,37 @@ type fetched struct {
 	next    int64 // offset after what was read, past control and aborted records too
 	end     int64 // the last stable offset: the end of what can be read
 	bytes   int   // of keys and values
+	packed  int   // bytes of batches, as they came
 	content int   // bytes of batches, unpacked
 }
 
 // fetch reads records from position on. It returns empty when there are none
 // yet. A batch that cannot be read is a *BatchError; a position outside the log
-// is kafka's error 1.
+// is kafka's error 1. What is damaged is fetched once more over a new connection,
+// because the way here may have done it.
 func (f *fetcher) fetch(ctx context.Context, position int64) (fetched, error) {
-	part, err := f.roundTrip(ctx, position)
+	size := f.link.cfg.FetchMaxBytes
+	got, err := f.fetchOnce(ctx, position, size)
+	if !damaged(err) {
+		return got, err
+	}
+	f.link.cfg.Log.WarnContext(ctx, "fetched damaged bytes, fetching again",
+		"topic", f.topic, "partition", f.partition, "offset", position, "error", err)
+	f.drop()
+	// Large enough to show where the batch behind begins.
+	return f.fetchOnce(ctx, position, min(size+got.packed, maxFetchBytes))
+}
+
+// damaged says that bytes have changed, here or on the broker's disk.
+func damaged(err error) bool { return errors.Is(err, errChecksum) || errors.Is(err, errAnswer) }
+
+// fetchOnce asks the leader once. With an error nothing but packed is of use.
+func (f *fetcher) fetchOnce(ctx context.Context, position int64, size int) (fetched, error) {
+	part, err := f.roundTrip(ctx, f.request(position, size))
 	if err != nil {
 		return fetched{}, err
 	}
-	got := fetched{next: position, end: part.LastStableOffset}
+	got := fetched{next: position, end: part.LastStableOffset, packed: len(part.RecordBatches)}
 	if len(part.RecordBatches) == 0 {
 		return got, nil
 	}
@@ -64,7 +84,7 @@ func (f *fetcher) fetch(ctx context.Context, position int64) (fetched, error) {
 		f.usual = len(got.records)
 		return got, nil // an error belongs to what is behind, and comes with the next fetch
 	}
-	return fetched{}, err
+	return got, err
 }
 
 // take reads batch after batch, until one cannot be read or it is enough for one
@@ -73,7 +93,7 @@ func (f *fetcher) take(got *fetched, raw []byte, filter *filter) error {
 	enough := unpackedPerFetch * f.link.cfg.FetchMaxBytes
 	for len(raw) > 0 && got.content <= enough {
 		batch, rest, err := cutBatch(raw)
-		if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, errAnswer) {
+		if errors.Is(err, io.ErrUnexpectedEOF) {
 			return err
 		}
 		had, size := len(got.records), got.bytes
@@ -82,14 +102,33 @@ func (f *fetcher) take(got *fetched, raw []byte, filter *filter) error {
 		}
 		if err != nil {
 			got.records, got.bytes = got.records[:had], size
-			return &BatchError{
-				Topic: f.topic, Partition: f.partition, From: got.next, To: max(batch.last, got.next) + 1, Reason: reasonOf(err), Err: err,
-			}
+			return f.refuse(got, batch.last+1, rest, err)
 		}
 		got.next = max(got.next, batch.last+1)
 		raw = rest
 	}
 	return nil
+}
+
+// refuse makes the error of a batch that lies at got.next and says that it ends at
+// to. Where its checksum is wrong it is not believed: then it ends where the batch
+// behind begins, which is at the start of rest, or with what can be read.
+func (f *fetcher) refuse(got *fetched, to int64, rest []byte, err error) error {
+	if damaged(err) {
+		behind, known := firstOffset(rest)
+		switch {
+		case known && got.next < behind && behind <= got.end:
+			to = behind
+		case errors.Is(err, errAnswer):
+			return fmt.Errorf("%w: the header of a batch is damaged, and where the batch ends cannot be told: "+
+				"find the next offset with kafka-dump-log.sh and set the group to it with kafka-consumer-groups.sh --reset-offsets", err)
+		default:
+			to = min(to, got.end)
+		}
+	}
+	return &BatchError{
+		Topic: f.topic, Partition: f.partition, From: got.next, To: max(to, got.next+1), Reason: reasonOf(err), Err: err,
+	}
 }
 
 func reasonOf(err error) BatchReason {
@@ -129,14 +168,14 @@ func (f *fetcher) add(got *fetched, batch *storedBatch, filter *filter) error {
 	return in.err
 }
 
-// roundTrip asks the leader for what is at position.
-func (f *fetcher) roundTrip(ctx context.Context, position int64) (*kmsg.FetchResponseTopicPartition, error) {
+// roundTrip sends a fetch to the leader.
+func (f *fetcher) roundTrip(ctx context.Context, req *kmsg.FetchRequest) (*kmsg.FetchResponseTopicPartition, error) {
 	ctx, cancel := context.WithTimeout(ctx, fetchWait+requestTimeout)
 	defer cancel()
 	if err := f.connect(ctx); err != nil {
 		return nil, err
 	}
-	res, err := f.conn.ask(ctx, f.request(position))
+	res, err := f.conn.ask(ctx, req)
 	if err != nil {
 		f.drop()
 		return nil, err
@@ -175,12 +214,15 @@ func (f *fetcher) connect(ctx context.Context) error {
 }
 
 func (f *fetcher) drop() {
+	if f.conn == nil {
+		return
+	}
 	_ = f.conn.close() // it is broken or leads to the wrong broker
 	f.conn = nil
 }
 
-func (f *fetcher) request(position int64) *kmsg.FetchRequest {
-	size := int32(f.link.cfg.FetchMaxBytes)
+func (f *fetcher) request(position int64, most int) *kmsg.FetchRequest {
+	size := int32(most)
 	req := kmsg.NewPtrFetchRequest()
 	req.SetVersion(fetchVersion)
 	req.ReplicaID, req.MinBytes, req.MaxBytes, req.SessionEpoch = -1, 1, size, -1

@@ -66,7 +66,7 @@ func (r *rawConn) ask(ctx context.Context, req kmsg.Request) (kmsg.Response, err
 	}
 	res := req.ResponseKind()
 	if err := res.ReadFrom(body); err != nil {
-		return nil, fmt.Errorf("read kafka answer of kind %d: %w", req.Key(), err)
+		return nil, fmt.Errorf("read kafka answer of kind %d: %w: %w", req.Key(), errAnswer, err)
 	}
 	return res, nil
 }
