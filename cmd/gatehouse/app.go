@@ -310,7 +310,7 @@ func (a *app) startKafkaFeed(ctx context.Context) (*kafkaFeed, error) {
 		return nil, err
 	}
 	a.onStop("feed", func() error { producer.Close(); return nil })
-	return &kafkaFeed{producer, a.cfg.Kafka.FeedTopic}, nil
+	return &kafkaFeed{producer, a.cfg.Kafka.FeedTopic, ctx, feedGrace}, nil
 }
 
 // startFeedReader is where a detector of its own gets its events.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -98,6 +99,26 @@ func (f *feed) handed(now time.Time) time.Time {
 type kafkaFeed struct {
 	producer *stream.Producer
 	topic    string
+	stopping context.Context //nolint:containedctx // ends when the process is to end
+	grace    time.Duration   // how long a batch may take after that
+}
+
+// feedGrace leaves time for a batch that is on its way. When the topic does not
+// take it, the batch is not acknowledged either, and comes again after the start.
+const feedGrace = 3 * time.Second
+
+// errStopping is why a batch was not handed on.
+var errStopping = errors.New("the process is stopping and the feed topic takes nothing")
+
+// within is ctx, cut short when the process is to end.
+func (f *kafkaFeed) within(ctx context.Context) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	stop := context.AfterFunc(f.stopping, func() {
+		if sleep(ctx, f.grace) == nil {
+			cancel(errStopping)
+		}
+	})
+	return ctx, func() { stop(); cancel(nil) }
 }
 
 // topicIDHeader carries the incarnation of the raw topic with an event.
@@ -140,10 +161,20 @@ func (f *kafkaFeed) Append(ctx context.Context, b event.Batch) error {
 		msgs[i] = stream.Message{Key: key, Value: w.text[start:end], Headers: headers, Time: now}
 		start = end
 	}
+	ctx, done := f.within(ctx)
+	defer done()
 	if err := f.producer.Append(ctx, f.topic, msgs...); err != nil {
-		return fmt.Errorf("feed the detector: %w", err)
+		return fmt.Errorf("feed the detector: %w", cause(ctx, err))
 	}
 	return nil
+}
+
+// cause is why ctx ended, where that is what err says.
+func cause(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return err
 }
 
 // readFeed passes one partition of the feed topic to the detector of this

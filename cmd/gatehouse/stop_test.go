@@ -1,11 +1,15 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"syscall"
 	"testing"
 	"time"
 
+	"gatehouse/ingest/event"
+	"gatehouse/ingest/stream"
 	"gatehouse/ingest/traffic"
 )
 
@@ -46,6 +50,24 @@ func TestStopsAtOnceUnderLoad(t *testing.T) {
 	}
 	if left > 0 {
 		t.Errorf("only %d of %d stops happened", stops-left, stops)
+	}
+}
+
+// A feed topic that takes nothing does not hold a process that is to stop: the
+// batch comes back as not handed on.
+func TestFeedTopicDoesNotHoldTheProcess(t *testing.T) {
+	producer, err := stream.NewProducer(stream.Config{Brokers: []string{freeAddr(t)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer producer.Close()
+	stopping, stop := context.WithCancel(t.Context())
+	f := &kafkaFeed{producer: producer, topic: "feed", stopping: stopping}
+	b := f.Open()
+	b.Add(&event.Event{})
+	stop()
+	if err := f.Append(t.Context(), event.Batch{Block: b}); !errors.Is(err, errStopping) {
+		t.Errorf("got %v, want %v", err, errStopping)
 	}
 }
 
