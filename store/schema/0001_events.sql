@@ -14,7 +14,7 @@
 -- nothing. No statistics (the default since 25.10), which every merge would build
 -- for every column, and no separate stream for the sizes of strings, which took
 -- 10 % more room.
--- merge_selector_base: up to thirty parts of a size before they are merged, instead
+-- merge_selector_base: up to sixty parts of a size before they are merged, instead
 -- of five; each row is then written less often.
 -- fresh: an insert that was in flight for longer than 10 minutes, from a process
 -- that was stopped and came back, is refused.
@@ -110,7 +110,7 @@ ENGINE = MergeTree
 PARTITION BY toYYYYMMDD(ts)
 ORDER BY (tenant, toStartOfHour(ts), principal, ts)
 SETTINGS non_replicated_deduplication_window = 100000, ttl_only_drop_parts = 1, min_bytes_for_wide_part = 268435456,
-    merge_selector_base = 30, auto_statistics_types = '', string_serialization_version = 'single_stream';
+    merge_selector_base = 60, auto_statistics_types = '', string_serialization_version = 'single_stream';
 
 -- One row per record, or element of a record, that could not become an event:
 -- where and why, never what. Not partitioned: a batch that is replayed in another
