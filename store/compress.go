@@ -12,7 +12,7 @@ import (
 // Compression of what is inserted.
 const (
 	// CompressionAuto is LZ4, but none for a ClickHouse on this machine: there the
-	// 0.3 CPU seconds per million events would buy nothing.
+	// half CPU second per million events would buy nothing.
 	CompressionAuto = ""
 	CompressionLZ4  = "lz4"
 	CompressionNone = "none"
